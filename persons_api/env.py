@@ -1,0 +1,92 @@
+"""Typed readers for environment variables; a wrong value stops the start and names the variable."""
+
+import os
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import orjson
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE = {"1", "true", "yes", "y", "t", "on"}
+_FALSE = {"0", "false", "no", "n", "f", "off", ""}
+
+
+def text(name: str, default: str = "") -> str:
+    """Return NAME, or the content of the file that NAME_FILE points at, or the default."""
+    value = os.environ.get(name)
+    if value is not None:
+        return value
+    path = os.environ.get(f"{name}_FILE")
+    if path is None:
+        return default
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        message = f"{name}_FILE: cannot read {path}: {error.strerror}"
+        raise ImproperlyConfigured(message) from error
+
+
+def boolean(name: str, *, default: bool = False) -> bool:
+    """Read a flag; anything but a known word for yes or no is refused."""
+    raw = os.environ.get(name)
+    if raw is None:
+        return default
+    if raw.lower() in _TRUE:
+        return True
+    if raw.lower() in _FALSE:
+        return False
+    message = f"{name}: expected a boolean such as 'true' or 'false', got {raw!r}"
+    raise ImproperlyConfigured(message)
+
+
+def integer(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
+    """Read a whole number within its bounds."""
+    raw = os.environ.get(name, "").strip()
+    if not raw:
+        return default
+    try:
+        value = int(raw)
+    except ValueError as error:
+        message = f"{name}: expected a whole number, got {raw!r}"
+        raise ImproperlyConfigured(message) from error
+    if not minimum <= value <= maximum:
+        message = f"{name}: expected a number from {minimum} to {maximum}, got {value}"
+        raise ImproperlyConfigured(message)
+    return value
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """Read a comma-separated list."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def postgres(name: str, url: str) -> dict[str, object]:
+    """Turn a postgres URL into Django's DATABASES fields; a Unix socket folder goes in `?host=`."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        message = f"{name}: expected a URL that begins with postgresql://"
+        raise ImproperlyConfigured(message)
+    try:
+        port = parts.port
+    except ValueError as error:
+        message = f"{name}: the port is not a number"
+        raise ImproperlyConfigured(message) from error
+    options: dict[str, object] = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")) or "persons_api",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": str(options.pop("host", parts.hostname or "")),
+        "PORT": str(options.pop("port", port or "")),
+        "OPTIONS": options,
+    }
+
+
+def store_urls(data_dir: Path) -> dict[str, str]:
+    """Return the URLs of the embedded stores that `manage.py up` wrote down, or nothing."""
+    try:
+        found = orjson.loads((data_dir / "run" / "stores.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}

@@ -1,0 +1,135 @@
+"""All settings. Every store is reached by URL; an unset URL means the embedded one of `manage.py up`."""
+
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from persons_api import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("PERSONS_API_DATA_DIR", str(BASE_DIR / ".data"))).absolute()
+
+DEBUG = env.boolean("DEBUG")
+PRODUCTION = env.boolean("PERSONS_API_PRODUCTION")
+SECRET_KEY = env.text("SECRET_KEY")
+if not SECRET_KEY:
+    if PRODUCTION:
+        message = "SECRET_KEY (or SECRET_KEY_FILE) must be set when PERSONS_API_PRODUCTION is on"
+        raise ImproperlyConfigured(message)
+    SECRET_KEY = "persons-api-development-only-secret-key-not-for-production"  # noqa: S105 refused in production above
+
+_embedded_urls = env.store_urls(DATA_DIR)
+DATABASE_URL = env.text("DATABASE_URL") or _embedded_urls.get(
+    "DATABASE_URL", f"postgresql://postgres@/persons_api?host={DATA_DIR}/run"
+)
+CLICKHOUSE_URL = env.text("CLICKHOUSE_URL") or _embedded_urls.get("CLICKHOUSE_URL", "http://127.0.0.1:1/persons_api")
+REDIS_URL = env.text("REDIS_URL") or _embedded_urls.get("REDIS_URL", "redis://127.0.0.1:1/0")
+CLICKHOUSE_CLUSTER = env.text("CLICKHOUSE_CLUSTER")
+CLICKHOUSE_QUERY_TIMEOUT_SECONDS = env.integer("CLICKHOUSE_QUERY_TIMEOUT_SECONDS", 30, minimum=1)
+
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "*")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+if env.boolean("TRUST_FORWARDED_HEADERS"):
+    USE_X_FORWARDED_HOST = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+TRUST_FORWARDED_HEADERS = env.boolean("TRUST_FORWARDED_HEADERS")
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "persons_api",
+    "core",
+]
+
+MIDDLEWARE = [
+    "persons_api.health.HealthMiddleware",
+    "persons_api.middleware.RequestContextMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "persons_api.middleware.LazySessionMiddleware",
+]
+
+ROOT_URLCONF = "persons_api.urls"
+WSGI_APPLICATION = "persons_api.wsgi.application"
+APPEND_SLASH = False
+AUTH_USER_MODEL = "core.User"
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/api/"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+DATABASES = {"default": env.postgres("DATABASE_URL", DATABASE_URL)}
+DATABASES["default"]["OPTIONS"] = {
+    **DATABASES["default"]["OPTIONS"],  # type: ignore[dict-item]  # the reader always returns a dict here
+    "pool": {"min_size": 1, "max_size": env.integer("DATABASE_POOL_SIZE", 8, minimum=1), "timeout": 10},
+}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = False
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "persons_api" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+CSRF_COOKIE_NAME = "posthog_csrftoken"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
+CAPTURE_MAX_DECOMPRESSED_BYTES = env.integer("CAPTURE_MAX_DECOMPRESSED_BYTES", 64 * 1024 * 1024, minimum=1024)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "core.access.auth.PersonalAPIKeyAuthentication",
+        "core.access.auth.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["core.access.permissions.RoutePermission"],
+    "DEFAULT_RENDERER_CLASSES": ["core.api.renderers.ORJSONRenderer", "core.api.renderers.BrowsableRenderer"],
+    "DEFAULT_PARSER_CLASSES": [
+        "core.api.parsers.ORJSONParser",
+        "core.api.parsers.FormParser",
+        "core.api.parsers.MultiPartParser",
+    ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "core.api.negotiation.FormatFirstNegotiation",
+    "DEFAULT_PAGINATION_CLASS": "core.api.pagination.LimitOffsetPage",
+    "DEFAULT_SCHEMA_CLASS": "core.api.openapi.RouteSchema",
+    "EXCEPTION_HANDLER": "core.api.errors.exception_handler",
+    "PAGE_SIZE": 100,
+    "URL_FORMAT_OVERRIDE": "format",
+    "UNAUTHENTICATED_USER": None,
+}
+
+CELERY_BROKER_URL = REDIS_URL
+OUTBOX_DRAIN_EVERY_SECONDS = env.integer("OUTBOX_DRAIN_EVERY_SECONDS", 5, minimum=1)
+
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO")
+LOG_JSON = env.boolean("LOG_JSON", default=PRODUCTION)
