@@ -1,0 +1,58 @@
+"""Parameters that clients send in the body or in the query string: the body wins."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rest_framework.request import Request
+
+from core.api.errors import Invalid
+
+_MISSING: Final = object()
+_TRUE: Final = frozenset({"true", "1", "yes", "t", "y", "on", ""})
+_FALSE: Final = frozenset({"false", "0", "no", "f", "n", "off"})
+
+
+def body_of(request: Request) -> Mapping[str, Any]:
+    """Return the body's fields; an empty body has none, a body that is no object is refused."""
+    data = request.data
+    if isinstance(data, Mapping):
+        return data
+    if not data:
+        return {}
+    message = f"Invalid data. Expected a dictionary, but got {type(data).__name__}."
+    raise Invalid(message)
+
+
+def find(request: Request, name: str) -> tuple[Any, bool] | None:
+    """Return a parameter and whether it came with its JSON type, or None; text from forms and queries has none."""
+    value = body_of(request).get(name, _MISSING)
+    if value is not _MISSING:
+        return value, is_json(request)
+    text = request.query_params.get(name)
+    return None if text is None else (text, False)
+
+
+def is_json(request: Request) -> bool:
+    """Tell a JSON body from forms and from no body at all."""
+    return (request.content_type or "").partition(";")[0].strip().lower() == "application/json"
+
+
+def flag(request: Request, name: str, *, default: bool = False) -> bool:
+    """Read a boolean by its value; a bare `?name` is true, an unknown word is refused."""
+    found = find(request, name)
+    if found is None or found[0] is None:
+        return default
+    value = found[0]
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise Invalid("Must be a valid boolean.", attr=name)
+
+
+def required(name: str) -> Invalid:
+    """Return the error for a field that must be there."""
+    return Invalid("This field is required.", code="required", attr=name)

@@ -1,0 +1,189 @@
+"""The outbox: ClickHouse rows committed with the change that caused them, carried over in order, once.
+
+A drain first names a batch (committed), then inserts it with tokens made from the batch's id, then
+deletes it. A crash anywhere repeats an insert that ClickHouse drops by its token.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID, uuid4
+
+import orjson
+import redis
+import structlog
+import zstandard
+from celery import current_app
+from django.conf import settings
+from django.db import connection, transaction
+from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from events import client
+from events.errors import QueryRefused
+from events.rows import Row
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
+MAX_BATCH_ENTRIES: Final = 2_000
+NUDGE_KEY: Final = "persons-api:outbox:nudged"
+NUDGE_LIFETIME_MS: Final = 2_000
+REDIS_PAUSE_SECONDS: Final = 5.0
+
+_ADD = """
+INSERT INTO core_outboxrows ("table", row_count, payload, created_at)
+SELECT t, n, p, now() FROM unnest(%s::text[], %s::int[], %s::bytea[]) AS new(t, n, p)
+"""
+
+_BEGIN_BATCH = """
+WITH waiting AS (
+    SELECT id, sum(octet_length(payload)) OVER (ORDER BY id) AS bytes_before
+    FROM (SELECT id, payload FROM core_outboxrows WHERE batch_id IS NULL AND refused_at IS NULL
+          ORDER BY id LIMIT %s) AS oldest
+)
+UPDATE core_outboxrows SET batch_id = %s
+FROM waiting WHERE core_outboxrows.id = waiting.id AND (bytes_before <= %s OR waiting.id = (SELECT min(id) FROM waiting))
+"""
+
+
+def outbox_add(rows: Mapping[str, Sequence[Row]]) -> None:
+    """Put rows in the outbox; must run inside the transaction of the change they describe."""
+    filled = [(table, items) for table, items in rows.items() if items]
+    if not filled:
+        return
+    compressor = zstandard.ZstdCompressor(level=1)
+    payloads = [compressor.compress(b"\n".join(orjson.dumps(row) for row in items) + b"\n") for _, items in filled]
+    with connection.cursor() as cursor:
+        cursor.execute(_ADD, [[str(table) for table, _ in filled], [len(items) for _, items in filled], payloads])
+
+
+def outbox_drain() -> int:
+    """Carry everything that waits into ClickHouse; return the number of rows.
+
+    Raises StoreUnavailable when ClickHouse is away; nothing is lost then.
+    """
+    carried = 0
+    while (batch_id := _batch_begin()) is not None:
+        done = _batch_finish(batch_id)
+        if done is None:
+            break
+        carried += done
+    return carried
+
+
+def _batch_begin() -> UUID | None:
+    """Return the batch to carry next: one left by a crashed drain, else a new one of the oldest rows."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('outbox_drain'))")
+        cursor.execute("SELECT batch_id FROM core_outboxrows WHERE batch_id IS NOT NULL ORDER BY id LIMIT 1")
+        row = cursor.fetchone()
+        if row is not None:
+            return UUID(str(row[0]))
+        batch_id = uuid4()
+        cursor.execute(_BEGIN_BATCH, [MAX_BATCH_ENTRIES, batch_id, MAX_BATCH_BYTES])
+        return batch_id if cursor.rowcount else None
+
+
+def _batch_finish(batch_id: UUID) -> int | None:
+    """Insert a batch and delete it; None when another drain is at it."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT id, "table", row_count, payload FROM core_outboxrows WHERE batch_id = %s '
+            "ORDER BY id FOR UPDATE SKIP LOCKED",
+            [batch_id],
+        )
+        entries = cursor.fetchall()
+        if not entries:
+            return None
+        by_table: dict[str, list[tuple[int, bytes]]] = {}
+        for entry_id, table, _, payload in entries:
+            by_table.setdefault(table, []).append((entry_id, bytes(payload)))
+        refused: list[int] = []
+        for table, parts in by_table.items():
+            refused.extend(_insert(table, parts, str(batch_id)))
+        cursor.execute("DELETE FROM core_outboxrows WHERE batch_id = %s AND NOT id = ANY(%s)", [batch_id, refused])
+        if refused:
+            cursor.execute(
+                "UPDATE core_outboxrows SET batch_id = NULL, refused_at = now() WHERE id = ANY(%s)", [refused]
+            )
+    return sum(count for _, _, count, _ in entries)
+
+
+def _insert(table: str, parts: Sequence[tuple[int, bytes]], token: str) -> list[int]:
+    """Insert all parts at once; when ClickHouse refuses the rows, one by one, and return the ids refused.
+
+    Refused rows stay in Postgres under `refused_at`, so that one bad row never stops the others.
+    """
+    decompressor = zstandard.ZstdDecompressor()
+    texts = [(entry_id, decompressor.decompress(payload)) for entry_id, payload in parts]
+    try:
+        client.insert_json_rows(table, b"".join(text for _, text in texts), token=f"{token}-{table}")
+    except QueryRefused:
+        refused = []
+        for entry_id, text in texts:
+            try:
+                client.insert_json_rows(table, text, token=f"{token}-{table}-{entry_id}")
+            except QueryRefused as error:
+                log.exception("outbox_rows_refused", table=table, entry=entry_id, reason=str(error))
+                refused.append(entry_id)
+        return refused
+    return []
+
+
+class _Nudger:
+    """Tells the worker that rows wait: at most one unread nudge at a time, and none while Redis is away."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._redis: redis.Redis | None = None
+        self._paused_until = 0.0
+
+    def _client(self) -> redis.Redis:
+        with self._lock:
+            if self._redis is None:
+                self._redis = redis.Redis.from_url(
+                    settings.REDIS_URL,
+                    socket_connect_timeout=0.25,
+                    socket_timeout=0.5,
+                    retry=Retry(NoBackoff(), 0),
+                )
+            return self._redis
+
+    def nudge(self) -> None:
+        if time.monotonic() < self._paused_until:
+            return
+        try:
+            if self._client().set(NUDGE_KEY, b"1", nx=True, px=NUDGE_LIFETIME_MS):
+                current_app.send_task("tasks.outbox.outbox_drain", expires=60, retry=False, ignore_result=True)
+        except (redis.RedisError, OSError, OperationalError):
+            self._paused_until = time.monotonic() + REDIS_PAUSE_SECONDS
+            log.warning("outbox_nudge_failed")
+
+    def forget(self) -> None:
+        try:
+            self._client().delete(NUDGE_KEY)
+        except redis.RedisError:
+            log.warning("outbox_nudge_not_forgotten")
+
+
+_nudger = _Nudger()
+
+
+def outbox_nudge() -> None:
+    """Ask the worker to drain now; lost without harm, since the drain also runs by the clock."""
+    _nudger.nudge()
+
+
+def nudge_forget() -> None:
+    """Let the next nudge through; a drain calls this before it reads, so that no row is missed."""
+    _nudger.forget()
+
+
+def outbox_depth() -> int:
+    """Return how many entries wait."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM core_outboxrows WHERE refused_at IS NULL")
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,199 @@
+"""Persons, the distinct ids that name them, and what is remembered after a deletion."""
+
+from typing import ClassVar
+
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Now
+
+from core.tenancy.managers import TeamScopedModel
+
+
+class Person(TeamScopedModel):
+    """One person of a team. Postgres is the truth; ClickHouse holds a mirror by version."""
+
+    id = models.BigAutoField(primary_key=True)
+    team = models.ForeignKey("core.Team", on_delete=models.CASCADE, related_name="+", db_index=False)
+    uuid = models.UUIDField()
+    properties = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+    is_identified = models.BooleanField(default=False)
+    version = models.BigIntegerField(default=0)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TeamScopedModel.Meta):
+        """The second index is the list order, the third serves `?email=`."""
+
+        constraints: ClassVar = [models.UniqueConstraint("team", "uuid", name="person_uuid_unique")]
+        indexes: ClassVar = [
+            models.Index(models.F("team"), models.F("created_at").desc(), models.F("uuid"), name="person_list_idx"),
+            models.Index(
+                models.F("team"),
+                models.Func(KeyTextTransform("email", "properties"), function="md5"),
+                name="person_email_idx",
+                condition=models.Q(properties__has_key="email"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+
+class PersonDistinctId(TeamScopedModel):
+    """A distinct id and the person that it names now.
+
+    `generation` counts the lives of the id: it rises by one when the id is used again after its
+    person was deleted, so that rows of an earlier life can be told apart without clocks.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    team = models.ForeignKey("core.Team", on_delete=models.CASCADE, related_name="+", db_index=False)
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="distinct_id_rows", db_index=False)
+    distinct_id = models.CharField(max_length=400)
+    version = models.BigIntegerField(default=0)
+    generation = models.PositiveIntegerField(default=0)
+
+    class Meta(TeamScopedModel.Meta):
+        """A distinct id names one person; a person's ids are read in the order in which they came."""
+
+        constraints: ClassVar = [models.UniqueConstraint("team", "distinct_id", name="distinct_id_unique")]
+        indexes: ClassVar = [models.Index("person", "id", name="distinct_id_person_idx")]
+
+    def __str__(self) -> str:
+        return self.distinct_id
+
+
+class PersonTombstone(models.Model):
+    """The highest version that a deleted person's UUID ever had."""
+
+    pk = models.CompositePrimaryKey("team_id", "person_uuid")
+    team_id = models.BigIntegerField()
+    person_uuid = models.UUIDField()
+    version = models.BigIntegerField()
+    deleted_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return str(self.person_uuid)
+
+
+class DistinctIdTombstone(models.Model):
+    """The last version and generation of a deleted distinct id, by its hash: ids can be personal data themselves."""
+
+    pk = models.CompositePrimaryKey("team_id", "distinct_id_hash")
+    team_id = models.BigIntegerField()
+    distinct_id_hash = models.BinaryField(max_length=32)
+    version = models.BigIntegerField()
+    generation = models.PositiveIntegerField()
+    deleted_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"tombstone of a distinct id in team {self.team_id}"
+
+
+class SeenEvent(models.Model):
+    """Event uuids accepted lately, so that a retried request changes nothing twice."""
+
+    pk = models.CompositePrimaryKey("team_id", "uuid")
+    team_id = models.BigIntegerField()
+    uuid = models.UUIDField()
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        """Pruned by age."""
+
+        indexes: ClassVar = [BrinIndex("seen_at", name="seen_event_age_idx")]
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+
+class GroupType(TeamScopedModel):
+    """The name of one of the five kinds of groups a project may have."""
+
+    team = models.ForeignKey("core.Team", on_delete=models.CASCADE, related_name="+", db_index=False)
+    group_type = models.CharField(max_length=400)
+    group_type_index = models.PositiveSmallIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(TeamScopedModel.Meta):
+        """At most five kinds, each with its own index."""
+
+        constraints: ClassVar = [
+            models.UniqueConstraint("team", "group_type", name="group_type_unique"),
+            models.UniqueConstraint("team", "group_type_index", name="group_type_index_unique"),
+            models.CheckConstraint(condition=models.Q(group_type_index__lte=4), name="group_type_at_most_five"),
+        ]
+
+    def __str__(self) -> str:
+        return self.group_type
+
+
+class Group(TeamScopedModel):
+    """A group such as a company, with its own properties."""
+
+    team = models.ForeignKey("core.Team", on_delete=models.CASCADE, related_name="+", db_index=False)
+    group_type_index = models.PositiveSmallIntegerField()
+    group_key = models.CharField(max_length=400)
+    properties = models.JSONField(default=dict)
+    version = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField()
+
+    class Meta(TeamScopedModel.Meta):
+        """A key names one group of its kind."""
+
+        constraints: ClassVar = [
+            models.UniqueConstraint("team", "group_type_index", "group_key", name="group_key_unique")
+        ]
+
+    def __str__(self) -> str:
+        return self.group_key
+
+
+class DeletionRequest(TeamScopedModel):
+    """A wish to erase events or recordings, with every id that named the person when it was made."""
+
+    class Kind(models.TextChoices):
+        """What is to be erased."""
+
+        EVENTS = "events"
+        RECORDINGS = "recordings"
+
+    team = models.ForeignKey("core.Team", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    person_uuid = models.UUIDField()
+    distinct_ids = models.JSONField(default=list)
+    requested_at = models.DateTimeField()
+    requested_by = models.ForeignKey("core.User", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    verified_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TeamScopedModel.Meta):
+        """One open request per person and kind."""
+
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                "team", "kind", "person_uuid", condition=models.Q(verified_at__isnull=True), name="deletion_open_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.person_uuid}"
+
+
+class ImportProgress(TeamScopedModel):
+    """How far a file of events has been imported, so that a killed import goes on where it stopped."""
+
+    team = models.ForeignKey("core.Team", on_delete=models.CASCADE, related_name="+", db_index=False)
+    content_hash = models.CharField(max_length=64)
+    rows_done = models.BigIntegerField(default=0)
+    events_stored = models.BigIntegerField(default=0)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta(TeamScopedModel.Meta):
+        """Files are known by their content."""
+
+        constraints: ClassVar = [models.UniqueConstraint("team", "content_hash", name="import_file_unique")]
+
+    def __str__(self) -> str:
+        return self.content_hash
