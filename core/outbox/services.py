@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from events import client
-from events.errors import QueryRefused
+from events.errors import QueryFailed, QueryRefused
 from events.rows import Row
 
 log = structlog.get_logger(__name__)
@@ -66,15 +66,15 @@ def outbox_drain() -> int:
     Raises StoreUnavailable when ClickHouse is away; nothing is lost then.
     """
     carried = 0
-    while (batch_id := _batch_begin()) is not None:
-        done = _batch_finish(batch_id)
+    while (batch_id := batch_begin()) is not None:
+        done = batch_finish(batch_id)
         if done is None:
             break
         carried += done
     return carried
 
 
-def _batch_begin() -> UUID | None:
+def batch_begin() -> UUID | None:
     """Return the batch to carry next: one left by a crashed drain, else a new one of the oldest rows."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('outbox_drain'))")
@@ -87,7 +87,7 @@ def _batch_begin() -> UUID | None:
         return batch_id if cursor.rowcount else None
 
 
-def _batch_finish(batch_id: UUID) -> int | None:
+def batch_finish(batch_id: UUID) -> int | None:
     """Insert a batch and delete it; None when another drain is at it."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
@@ -121,19 +121,19 @@ def _insert(table: str, parts: Sequence[tuple[int, bytes]], token: str) -> list[
     texts = [(entry_id, decompressor.decompress(payload)) for entry_id, payload in parts]
     try:
         client.insert_json_rows(table, b"".join(text for _, text in texts), token=f"{token}-{table}")
-    except QueryRefused:
+    except (QueryRefused, QueryFailed):
         refused = []
         for entry_id, text in texts:
             try:
                 client.insert_json_rows(table, text, token=f"{token}-{table}-{entry_id}")
-            except QueryRefused as error:
+            except (QueryRefused, QueryFailed) as error:
                 log.exception("outbox_rows_refused", table=table, entry=entry_id, reason=str(error))
                 refused.append(entry_id)
         return refused
     return []
 
 
-class _Nudger:
+class Nudger:
     """Tells the worker that rows wait: at most one unread nudge at a time, and none while Redis is away."""
 
     def __init__(self) -> None:
@@ -152,8 +152,14 @@ class _Nudger:
                 )
             return self._redis
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether Redis failed so lately that it is not asked again yet."""
+        return time.monotonic() < self._paused_until
+
     def nudge(self) -> None:
-        if time.monotonic() < self._paused_until:
+        """Send a message unless one waits unread."""
+        if self.is_paused:
             return
         try:
             if self._client().set(NUDGE_KEY, b"1", nx=True, px=NUDGE_LIFETIME_MS):
@@ -163,13 +169,14 @@ class _Nudger:
             log.warning("outbox_nudge_failed")
 
     def forget(self) -> None:
+        """Let the next nudge through."""
         try:
             self._client().delete(NUDGE_KEY)
         except redis.RedisError:
             log.warning("outbox_nudge_not_forgotten")
 
 
-_nudger = _Nudger()
+_nudger = Nudger()
 
 
 def outbox_nudge() -> None:

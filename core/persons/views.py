@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from core.api.errors import ApiError, Invalid, NotFound
 from core.api.params import flag
+from core.api.values import json_repaired
 from core.api.views import TeamViewSet, action, refused
 from core.persons import point_in_time, queries, services
 from core.persons.ingest import IngestTeam
@@ -60,12 +61,11 @@ class PersonViewSet(TeamViewSet):
     def list(self, request: Request, **_: object) -> Response:
         """List persons, newest first."""
         window = self.window()
-        params = request.query_params
         wanted = queries.PersonPageQuery(
             limit=window.limit,
             offset=min(window.offset, 2**62),
-            distinct_id=params.get("distinct_id") or None,
-            email=params.get("email") or None,
+            distinct_id=_text(request, "distinct_id"),
+            email=_text(request, "email"),
         )
         rows, more = queries.person_page(team_id=self.team.id, wanted=wanted)
         names = self.team.person_display_name_properties
@@ -177,14 +177,19 @@ class PersonViewSet(TeamViewSet):
             raise NotFound from None
 
 
+def _text(request: Request, name: str) -> str | None:
+    """Read a parameter as ingestion would have stored it."""
+    text = request.query_params.get(name)
+    return str(json_repaired(text)) if text else None
+
+
 def _read_question(request: Request) -> point_in_time.Question:
-    params = request.query_params
-    distinct_id, person_id = params.get("distinct_id") or None, params.get("person_id") or None
+    distinct_id, person_id = _text(request, "distinct_id"), _text(request, "person_id")
     if distinct_id and person_id:
         raise _point_in_time_error("Cannot provide both distinct_id and person_id - choose one")
     if not distinct_id and not person_id:
         raise _point_in_time_error("Must provide either distinct_id or person_id parameter")
-    text = params.get("timestamp")
+    text = _text(request, "timestamp")
     if not text:
         raise _point_in_time_error(
             "timestamp parameter is required (ISO format: 2023-06-15T14:30:00Z)", attr="timestamp"

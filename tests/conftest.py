@@ -1,0 +1,54 @@
+"""Stores of the whole run, and the fixtures that hand them to tests clean."""
+
+import os
+from collections.abc import Iterator
+from types import ModuleType
+
+import django
+import pytest
+
+from tests.support.stores import StoresOfTheRun
+
+# Before anything reads Django's settings: they take the stores' URLs from the environment.
+_stores = StoresOfTheRun()
+_stores.begin()
+os.environ["DJANGO_SETTINGS_MODULE"] = "persons_api.settings"
+# Here and not in a hook: conftest files further down import models before hooks run.
+django.setup()
+
+
+def pytest_unconfigure() -> None:
+    _stores.end()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_schema() -> None:
+    from django.core.management import call_command
+
+    call_command("migrate_events", verbosity=0)
+
+
+@pytest.fixture
+def clickhouse(clickhouse_schema: None) -> Iterator[ModuleType]:
+    """The `events.client` module on this worker's database, all tables empty."""
+    from events import client
+
+    yield client
+    filled = client.query(
+        "SELECT name FROM system.tables"
+        " WHERE database = currentDatabase() AND total_rows > 0 AND name != 'schema_migrations'"
+    )
+    for (name,) in filled.rows:
+        client.command("TRUNCATE TABLE {name:Identifier}", {"name": name})
+
+
+@pytest.fixture
+def valkey() -> Iterator[object]:
+    """A Redis client on this worker's database number, empty."""
+    import redis
+    from django.conf import settings
+
+    with redis.Redis.from_url(settings.REDIS_URL) as connection:
+        connection.flushdb()
+        yield connection
+        connection.flushdb()
