@@ -5,6 +5,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from persons_api import env
+from persons_api.logging import logging_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("PERSONS_API_DATA_DIR", str(BASE_DIR / ".data"))).absolute()
@@ -72,8 +73,11 @@ WHITENOISE_AUTOREFRESH = False
 DATABASES = {"default": env.postgres("DATABASE_URL", DATABASE_URL)}
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"]["OPTIONS"],  # type: ignore[dict-item]  # the reader always returns a dict here
-    "pool": {"min_size": 1, "max_size": env.integer("DATABASE_POOL_SIZE", 8, minimum=1), "timeout": 10},
+    "pool": {"min_size": 1, "max_size": env.integer("DATABASE_POOL_SIZE", 8, minimum=1), "timeout": 3},
 }
+# Hot statements are prepared (core.tenancy.statements); old connection poolers cannot do that.
+if env.boolean("DATABASE_PREPARED_STATEMENTS", default=True):
+    DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 5  # type: ignore[index]  # the reader returns a dict here
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = False
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
@@ -133,3 +137,28 @@ OUTBOX_DRAIN_EVERY_SECONDS = env.integer("OUTBOX_DRAIN_EVERY_SECONDS", 5, minimu
 
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO")
 LOG_JSON = env.boolean("LOG_JSON", default=PRODUCTION)
+LOGGING = logging_settings(level=LOG_LEVEL, as_json=LOG_JSON)
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "persons-api",
+    "DESCRIPTION": "PostHog's Persons, Environments and Organizations REST API.",
+    "VERSION": "1",
+    "LICENSE": {"name": "MIT"},
+    "OAS_VERSION": "3.0.3",
+    "SCHEMA_PATH_PREFIX": "/api/",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "DISABLE_ERRORS_AND_WARNINGS": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": True},
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "core.api.openapi.name_operations",
+        "persons_api.openapi.add_plain_paths",
+    ],
+}

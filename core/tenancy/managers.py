@@ -29,8 +29,8 @@ class TeamScopedManager[M: models.Model](models.Manager[M]):
 class TeamScopedModel(models.Model):
     """A row that belongs to exactly one team."""
 
-    objects: TeamScopedManager[Self] = TeamScopedManager()
-    unscoped: models.Manager[Self] = models.Manager()
+    objects = TeamScopedManager[Self]()
+    unscoped = models.Manager[Self]()
 
     class Meta:
         """Django's own machinery (cascades, related managers) may not fail closed."""

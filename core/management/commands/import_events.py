@@ -1,7 +1,6 @@
 """`manage.py import_events`: events from files, in the capture shape or as PostHog exports them."""
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
@@ -20,6 +19,7 @@ INTERRUPTED = 130
 class Command(BaseCommand):
     """Import files of events into a project."""
 
+    requires_system_checks = ()
     help = (
         "Imports JSONL or CSV files of events (plain or gzip, - for standard input) in their order. "
         "Events that are stored already are left out by uuid; a killed import goes on where it stopped."
@@ -30,34 +30,46 @@ class Command(BaseCommand):
         parser.add_argument("files", nargs="+", metavar="FILE")
         parser.add_argument("--project", type=int, metavar="ID", help="needed when there are several projects")
         parser.add_argument("--token", metavar="phc_...", help="the project by its token")
-        parser.add_argument("--batch-size", type=int, default=DEFAULT_BATCH_SIZE, metavar="N", help="events per transaction")
+        parser.add_argument(
+            "--batch-size", type=int, default=DEFAULT_BATCH_SIZE, metavar="N", help="events per transaction"
+        )
         parser.add_argument("--format", choices=[form.value for form in Format], default=Format.AUTO.value)
         parser.add_argument("--strict", action="store_true", help="stop at the first refused row")
         parser.add_argument("--again", action="store_true", help="read files anew that were imported before")
 
-    def handle(self, *_args: Any, files: list[str], **options: Any) -> None:
+    def handle(  # noqa: PLR0913 one argument per option
+        self,
+        *_args: object,
+        files: list[str],
+        project: int | None,
+        token: str | None,
+        batch_size: int,
+        format: str,  # noqa: A002 the option's name
+        strict: bool,
+        again: bool,
+        **_options: object,
+    ) -> None:
         """Run."""
-        if options["batch_size"] < 1:
+        if batch_size < 1:
             raise CommandError("--batch-size must be at least 1")
         try:
-            team = target_team(project_id=options["project"], token=options["token"])
+            team = target_team(project_id=project, token=token)
         except TargetUnclearError as error:
             raise CommandError(str(error)) from error
-        how = ImportOptions(batch_size=options["batch_size"], strict=options["strict"], again=options["again"])
         with reporter_for() as reporter:
-            importer = Importer(team, how, reporter)
-            problems = [
-                problem for name in files if (problem := self._import(importer, name, options["format"], reporter))
-            ]
+            importer = Importer(team, ImportOptions(batch_size=batch_size, strict=strict, again=again), reporter)
+            problems = [problem for name in files if (problem := self._import(importer, name, format, reporter))]
         self.stdout.write(str(importer.summary))
         if waiting := outbox_depth():
             self.stdout.write(
                 f"{waiting} outbox entries wait for the worker of `manage.py up`, which carries them into ClickHouse."
             )
         if problems:
-            raise CommandError(f"{len(problems)} of {len(files)} files could not be imported in full")
+            message = f"{len(problems)} of {len(files)} files could not be imported in full"
+            raise CommandError(message)
         if importer.summary.refused:
-            raise CommandError(f"{importer.summary.refused:,} rows were refused; all others are stored")
+            message = f"{importer.summary.refused:,} rows were refused; all others are stored"
+            raise CommandError(message)
 
     def _import(self, importer: Importer, name: str, form: str, reporter: Reporter) -> str:
         """Import one file; return what stopped it, if anything did."""
@@ -68,9 +80,9 @@ class Command(BaseCommand):
             reporter.note(str(error))
             return str(error)
         except (MergeRaceError, EventStoreError, OperationalError, InterfaceError) as error:
-            raise CommandError(f"{name}: {error}; run the same command again to go on where it stopped") from error
+            message = f"{name}: {error}; run the same command again to go on where it stopped"
+            raise CommandError(message) from error
         except KeyboardInterrupt:
-            raise CommandError(
-                f"{name}: interrupted; run the same command again to go on where it stopped", returncode=INTERRUPTED
-            ) from None
+            message = f"{name}: interrupted; run the same command again to go on where it stopped"
+            raise CommandError(message, returncode=INTERRUPTED) from None
         return ""

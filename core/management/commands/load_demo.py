@@ -1,7 +1,6 @@
 """`manage.py load_demo`: a believable product to try things on."""
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
@@ -18,6 +17,7 @@ from events.errors import EventStoreError
 class Command(BaseCommand):
     """Load the demo product into a project."""
 
+    requires_system_checks = ()
     help = "Loads a made-up file sharing product: visitors, sign-ups, plans that change, companies, merges."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,8 +28,15 @@ class Command(BaseCommand):
         parser.add_argument("--project", type=int, metavar="ID", help="needed when there are several projects")
         parser.add_argument("--token", metavar="phc_...", help="the project by its token")
 
-    def handle(  # noqa: PLR0913 one argument per option
-        self, *_args: Any, persons: int, days: int, seed: int, project: int | None, token: str | None, **_options: Any
+    def handle(
+        self,
+        *_args: object,
+        persons: int,
+        days: int,
+        seed: int,
+        project: int | None,
+        token: str | None,
+        **_options: object,
     ) -> None:
         """Run."""
         if persons < 1 or days < 1:
@@ -41,7 +48,8 @@ class Command(BaseCommand):
         except (TargetUnclearError, ImportStoppedError, MergeRaceError, EventStoreError) as error:
             raise CommandError(str(error)) from error
         except (OperationalError, InterfaceError) as error:
-            raise CommandError(f"Postgres: {error}") from error
+            message = f"Postgres: {error}"
+            raise CommandError(message) from error
         self.stdout.write(f"Demo: {summary}")
         if waiting := outbox_depth():
             self.stdout.write(f"{waiting} outbox entries wait for the worker that carries them into ClickHouse.")

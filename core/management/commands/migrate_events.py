@@ -1,7 +1,6 @@
 """`manage.py migrate_events`: bring the ClickHouse tables up to date."""
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -21,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--plan", action="store_true", help="print the SQL that would run and change nothing")
         parser.add_argument("--to", metavar="NNNN", help="stop after this migration")
 
-    def handle(self, *_args: Any, plan: bool, to: str | None, verbosity: int, **_options: Any) -> None:
+    def handle(self, *_args: object, plan: bool, to: str | None, verbosity: int, **_options: object) -> None:
         """Run."""
         count = 0
         try:

@@ -338,7 +338,7 @@ def test_command_wants_a_name_when_there_are_several_projects(team: Team) -> Non
 
 
 def test_command_fails_when_a_row_was_refused(team: Team, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = file_of(tmp_path / "a.jsonl", event(1), b"{")
+    path = file_of(tmp_path / "a.jsonl", event(10), b"{")
     with pytest.raises(CommandError, match="1 rows were refused") as refused:
         command(path, SAMPLE, "--project", team.id)
     assert refused.value.returncode == 1

@@ -1,0 +1,1 @@
+"""Where SDKs send events: decoding, validation and the answers they understand."""

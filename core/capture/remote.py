@@ -1,0 +1,115 @@
+"""What SDKs ask at start: remote config and feature flags. There are no flags here, and the answers say so."""
+
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+
+from core.capture.decoding import decode, read_query
+from core.capture.http import json_response, public_view
+from core.capture.refusals import Refusal, malformed, token_invalid
+from core.capture.shapes import checked_token
+from core.tenancy.tokens import team_by_token
+
+_FLAGS_BYTES = 2 * 1024 * 1024
+_TOKEN_KEYS = ("token", "api_key", "$token")
+_YES = frozenset({"true", "1"})
+
+
+def _config() -> dict[str, Any]:
+    return {
+        "supportedCompression": ["gzip", "gzip-js"],
+        "hasFeatureFlags": False,
+        "captureDeadClicks": False,
+        "capturePerformance": False,
+        "autocapture_opt_out": False,
+        "autocaptureExceptions": False,
+        "analytics": {"endpoint": "/i/v0/e/"},
+        "elementsChainAsString": True,
+        "sessionRecording": False,
+        "heatmaps": False,
+        "surveys": False,
+        "defaultIdentifiedOnly": True,
+        "siteApps": [],
+    }
+
+
+@public_view("GET")
+def config(_request: HttpRequest, token: str) -> HttpResponse:
+    """Answer posthog-js's remote config; `analytics.endpoint` turns gzip on in it."""
+    _known_or_404(token)
+    return json_response({"token": token, **_config()})
+
+
+@public_view("GET")
+def config_script(_request: HttpRequest, token: str) -> HttpResponse:
+    """Answer the same as a script for the snippet."""
+    _known_or_404(token)
+    document = orjson.dumps({"config": {"token": token, **_config()}, "siteApps": []}).decode()
+    # A token in the database is made of letters, digits and underscores; orjson quotes whatever else it could be.
+    script = (
+        "(function(){window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};"
+        f"window._POSTHOG_REMOTE_CONFIG[{orjson.dumps(token).decode()}]={document};}})();"
+    )
+    return HttpResponse(script, content_type="application/javascript")
+
+
+def _known_or_404(token: str) -> None:
+    try:
+        known = team_by_token(checked_token(token)) is not None
+    except Refusal:
+        known = False
+    if not known:
+        raise Refusal(404, "not_found", "Not found.", kind="invalid_request")
+
+
+@public_view("POST", "GET")
+def flags(request: HttpRequest) -> HttpResponse:
+    """Answer that no flag is on, to `/flags` and the older `/decide`."""
+    query = _checked_query(request)
+    answer: dict[str, Any] = {
+        "flags": {},
+        "featureFlags": {},
+        "featureFlagPayloads": {},
+        "errorsWhileComputingFlags": False,
+        "requestId": str(uuid4()),
+        "quotaLimited": [],
+    }
+    if "/decide" in request.path:
+        answer = {**_config(), "config": {"enable_collect_everything": True}, **answer}
+        if query.get("v", "1") == "1":
+            # The first version listed the keys of the flags that are on.
+            answer["featureFlags"] = []
+    elif query.get("config", "").lower() in _YES:
+        answer = {**_config(), **answer}
+    return json_response(answer)
+
+
+def _checked_query(request: HttpRequest) -> dict[str, str]:
+    query = read_query(request)
+    token: Any = query.get("token") or query.get("api_key")
+    if not token:
+        payload = decode(request, limit=_FLAGS_BYTES)
+        if not isinstance(payload.document, dict):
+            message = "failed to parse request: expected an object"
+            raise malformed(message)
+        found = (payload.document.get(key) for key in _TOKEN_KEYS)
+        token = next((value for value in found if value is not None), payload.form_token)
+    _known_or_401(token)
+    return query
+
+
+@public_view("GET")
+def flag_definitions(request: HttpRequest) -> HttpResponse:
+    """Answer server SDKs that evaluate flags themselves; posthog-python complains when `cohorts` is missing."""
+    token = read_query(request).get("token")
+    if token:
+        _known_or_401(token)
+    return json_response({"flags": [], "group_type_mapping": {}, "cohorts": {}})
+
+
+def _known_or_401(token: Any) -> None:  # noqa: ANN401 any JSON value
+    if team_by_token(checked_token(token)) is None:
+        reason = "unknown project token"
+        raise token_invalid(reason)

@@ -1,0 +1,58 @@
+"""What a request knows about the tenant it speaks of: plain frozen values, never model objects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class TeamContext:
+    """The project (and its one environment) that a request is about."""
+
+    id: int
+    organization_id: UUID
+    api_token: str
+    name: str
+    timezone: str
+    person_display_name_properties: tuple[str, ...] | None
+    person_processing_opt_out: bool
+    anonymize_ips: bool
+    ingested_event: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationContext:
+    """The organization that a request is about."""
+
+    id: UUID
+    name: str
+    members_can_use_personal_api_keys: bool
+
+
+TEAM_COLUMNS = (
+    "t.id, t.organization_id, t.api_token, t.name, t.timezone, t.person_display_name_properties, "
+    "t.person_processing_opt_out, t.anonymize_ips, t.ingested_event"
+)
+ORGANIZATION_COLUMNS = "o.id, o.name, o.members_can_use_personal_api_keys"
+
+
+_FLAGS = ("person_processing_opt_out", "anonymize_ips", "ingested_event")
+
+
+def team_from_row(row: Sequence[Any]) -> TeamContext | None:
+    """Read TEAM_COLUMNS; an outer join that found nothing is None."""
+    if row[0] is None:
+        return None
+    names = row[5]
+    if isinstance(names, str):
+        names = orjson.loads(names)
+    shown = tuple(str(name) for name in names) if names else None
+    return TeamContext(*row[:5], person_display_name_properties=shown, **dict(zip(_FLAGS, row[6:9], strict=True)))
+
+
+def organization_from_row(row: Sequence[Any]) -> OrganizationContext | None:
+    """Read ORGANIZATION_COLUMNS; an outer join that found nothing is None."""
+    return None if row[0] is None else OrganizationContext(*row[:3])

@@ -1,0 +1,198 @@
+"""The only door to ClickHouse: one driver client per thread, bound parameters, errors mapped in one place."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+from clickhouse_connect.driver import exceptions as driver_errors
+from clickhouse_connect.driver.httpclient import HttpClient
+from clickhouse_connect.driver.httputil import get_pool_manager
+from django.conf import settings as django_settings
+
+from events.errors import QueryFailed, StoreUnavailable, error_for_code
+
+CONNECT_TIMEOUT_SECONDS: Final = 2
+# The server gives up first (max_execution_time), so that its own error arrives instead of a broken connection.
+RECEIVE_MARGIN_SECONDS: Final = 5
+# Longer values travel in a form in the body: proxies and servers cut URLs from about 8 kB on.
+LONGEST_URL_VALUE: Final = 1000
+MOST_URL_ITEMS: Final = 20
+# A server reads at most 128 KiB per form field (http_max_field_value_size): long lists must be cut into several.
+LONGEST_PARAMETER_BYTES: Final = 96 * 1024
+HTTP_OK: Final = 200
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+type Parameters = Mapping[str, Any]
+type Settings = Mapping[str, str | int]
+
+INSERT_SETTINGS: Final[Settings] = {
+    "input_format_skip_unknown_fields": 0,
+    "input_format_null_as_default": 0,
+    "input_format_defaults_for_omitted_fields": 1,
+    "date_time_input_format": "basic",
+    # The outbox row is deleted once this insert is acknowledged, so it must be on disk by then.
+    "async_insert": 0,
+    # An import may span more months than the default of 100 partitions in one insert.
+    "max_partitions_per_insert_block": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All rows of a SELECT; timestamps are naive UTC."""
+
+    rows: list[tuple[Any, ...]]
+    columns: tuple[str, ...]
+
+
+class _PerThread(threading.local):
+    client: HttpClient | None = None
+    url: str = ""
+
+
+_per_thread = _PerThread()
+
+
+def _forget() -> None:
+    # A forked child must not talk on its parent's sockets.
+    _per_thread.client = None
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def database_name() -> str:
+    """Return the database that CLICKHOUSE_URL names."""
+    return unquote(urlsplit(django_settings.CLICKHOUSE_URL).path.strip("/")) or "default"
+
+
+def query(sql: str, parameters: Parameters | None = None, *, settings: Settings | None = None) -> Result:
+    """Run one SELECT; values are bound by the server as `{name:Type}`."""
+    with _mapped_errors():
+        client = _client()
+        client.form_encode_query_params = _needs_form(parameters)
+        result = client.query(sql, parameters=_plain(parameters), settings=dict(settings) if settings else None)
+        return Result(rows=[tuple(row) for row in result.result_rows], columns=tuple(result.column_names))
+
+
+def command(sql: str, parameters: Parameters | None = None, *, settings: Settings | None = None) -> None:
+    """Run one statement that returns nothing (DDL, ALTER, SYSTEM)."""
+    with _mapped_errors():
+        _client().command(sql, parameters=_plain(parameters), settings=dict(settings) if settings else None)
+
+
+def insert_json_rows(table: str, payload: bytes, *, token: str) -> None:
+    """Insert JSONEachRow lines; the same token again is acknowledged and stored once."""
+    with _mapped_errors():
+        _client().raw_insert(
+            table,
+            insert_block=payload,
+            fmt="JSONEachRow",
+            settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
+        )
+
+
+def ping(timeout: float = CONNECT_TIMEOUT_SECONDS) -> bool:
+    """Return whether ClickHouse answers `/ping` within the time; never raises."""
+    parts = urlsplit(django_settings.CLICKHOUSE_URL)
+    pool = urllib3.PoolManager(timeout=timeout, retries=False)
+    try:
+        return pool.request("GET", f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/ping").status == HTTP_OK
+    except urllib3.exceptions.HTTPError:
+        return False
+    finally:
+        pool.clear()
+
+
+def create_database(*, on_cluster: str = "") -> None:
+    """Create the database that CLICKHOUSE_URL names when it is missing; `on_cluster` is the clause, if any."""
+    name = database_name().replace("\\", "\\\\").replace("`", "\\`")
+    with _mapped_errors():
+        client = _connect(database="default")
+        try:
+            client.command(f"CREATE DATABASE IF NOT EXISTS `{name}` {on_cluster}")
+        finally:
+            client.close()
+
+
+def _client() -> HttpClient:
+    url = django_settings.CLICKHOUSE_URL
+    client = _per_thread.client
+    if client is None or _per_thread.url != url:
+        client = _connect(database=database_name())
+        _per_thread.client, _per_thread.url = client, url
+    return client
+
+
+def _connect(*, database: str) -> HttpClient:
+    parts = urlsplit(django_settings.CLICKHOUSE_URL)
+    host = parts.hostname or "localhost"
+    limit = django_settings.CLICKHOUSE_QUERY_TIMEOUT_SECONDS
+    client = HttpClient(
+        interface=parts.scheme,
+        host=host,
+        port=parts.port or (8443 if parts.scheme == "https" else 8123),
+        username=unquote(parts.username or "default"),
+        password=unquote(parts.password or ""),
+        database=database,
+        compress=False if host in LOOPBACK else "lz4",
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        send_receive_timeout=limit + RECEIVE_MARGIN_SECONDS,
+        autogenerate_session_id=False,
+        client_name="persons-api",
+        pool_mgr=get_pool_manager(maxsize=1, num_pools=2),
+        settings={"max_execution_time": limit},
+        show_clickhouse_errors="scrub",
+    )
+    client.http_retries = 0
+    return client
+
+
+def _needs_form(parameters: Parameters | None) -> bool:
+    return parameters is not None and any(
+        len(value) > (LONGEST_URL_VALUE if isinstance(value, str) else MOST_URL_ITEMS)
+        for value in parameters.values()
+        if isinstance(value, str | list | tuple)
+    )
+
+
+def _plain(parameters: Parameters | None) -> dict[str, Any] | None:
+    return dict(parameters) if parameters else None
+
+
+@contextmanager
+def _mapped_errors() -> Iterator[None]:
+    try:
+        yield
+    except driver_errors.Error as error:
+        if error.code is not None:
+            raise error_for_code(error.code) from error
+        if isinstance(
+            error, driver_errors.ProgrammingError | driver_errors.InternalError | driver_errors.DataError
+        ) and not isinstance(error, driver_errors.StreamClosedError):
+            raise QueryFailed from error
+        # No ClickHouse code: nothing that speaks ClickHouse answered, or not in time, or not to the end.
+        raise StoreUnavailable from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise StoreUnavailable from error
+
+
+def parameter_chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    """Cut a long list of texts into lists that each fit one form field."""
+    chunk: list[str] = []
+    size = 0
+    for value in values:
+        # Quotes, comma and space; escaping at most doubles ASCII, and UTF-8 needs up to four bytes a character.
+        needed = (len(value) * 2 if value.isascii() else len(value) * 4) + 4
+        if chunk and size + needed > LONGEST_PARAMETER_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(value)
+        size += needed
+    if chunk:
+        yield chunk

@@ -1,0 +1,196 @@
+"""Rows of every ClickHouse table as plain dicts, ready for orjson; one function per table.
+
+Called once or more per ingested event, so plain functions and dict displays: no classes, no validation.
+Arguments that hold JSON (`properties`, `person_properties`, `set`, `set_once`) are already serialised text.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+type Row = dict[str, Any]
+
+EMPTY_OBJECT = "{}"
+
+# What DateTime64(6) can hold; ClickHouse would refuse or wrap anything outside, and one row must not block a batch.
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(2299, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+
+
+class Table(StrEnum):
+    """The tables that the outbox writes into."""
+
+    EVENTS = "events"
+    PERSON_PROPERTY_UPDATES = "person_property_updates"
+    PERSONS = "persons"
+    PERSON_DISTINCT_IDS = "person_distinct_ids"
+    PERSON_DISTINCT_ID_OVERRIDES = "person_distinct_id_overrides"
+    GROUPS = "groups"
+    INGESTION_WARNINGS = "ingestion_warnings"
+
+
+class PersonMode(StrEnum):
+    """How an event took part in person processing."""
+
+    FULL = "full"
+    PROPERTYLESS = "propertyless"
+    FORCE_UPGRADE = "force_upgrade"
+
+
+def clickhouse_time(value: datetime) -> str:
+    """Return UTC text with microseconds as DateTime64(6) reads it, moved into the range that it can hold."""
+    if value.tzinfo is not UTC:
+        value = _to_utc(value)
+    if not EARLIEST.year <= value.year <= LATEST.year:
+        value = EARLIEST if value.year < EARLIEST.year else LATEST
+    # isoformat is written in C; strftime is four times slower. The offset is `+00:00` and is cut off.
+    return value.isoformat(" ", "microseconds")[:26]
+
+
+def _to_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        # Only the first and last hours of the calendar get here.
+        return EARLIEST if value.year < EARLIEST.year else LATEST
+
+
+def event_row(  # noqa: PLR0913 one argument per column
+    *,
+    team_id: int,
+    uuid: UUID,
+    event: str,
+    distinct_id: str,
+    timestamp: datetime,
+    created_at: datetime,
+    properties: str,
+    person_id: UUID,
+    person_created_at: datetime,
+    person_properties: str = EMPTY_OBJECT,
+    person_mode: str = PersonMode.FULL,
+    generation: int = 0,
+    elements_chain: str = "",
+    historical_migration: bool = False,
+) -> Row:
+    """Return a row of `events`; `person_properties` are those after this event, `{}` when propertyless."""
+    return {
+        "uuid": str(uuid),
+        "event": event,
+        "properties": properties,
+        "timestamp": clickhouse_time(timestamp),
+        "team_id": team_id,
+        "distinct_id": distinct_id,
+        "elements_chain": elements_chain,
+        "created_at": clickhouse_time(created_at),
+        "person_id": str(person_id),
+        "person_created_at": clickhouse_time(person_created_at),
+        "person_properties": person_properties,
+        "person_mode": person_mode,
+        "generation": generation,
+        "historical_migration": historical_migration,
+    }
+
+
+def property_update_row(  # noqa: PLR0913 one argument per column
+    *,
+    team_id: int,
+    distinct_id: str,
+    timestamp: datetime,
+    ingested_at: datetime,
+    uuid: UUID,
+    event: str,
+    generation: int = 0,
+    set: str = EMPTY_OBJECT,  # noqa: A002 the column's name
+    set_once: str = EMPTY_OBJECT,
+    unset: Sequence[str] = (),
+) -> Row:
+    """Return a row of `person_property_updates`: the operations of one event that were applied to its person."""
+    return {
+        "team_id": team_id,
+        "distinct_id": distinct_id,
+        "timestamp": clickhouse_time(timestamp),
+        "ingested_at": clickhouse_time(ingested_at),
+        "uuid": str(uuid),
+        "event": event,
+        "generation": generation,
+        "set": set,
+        "set_once": set_once,
+        "unset": unset,
+    }
+
+
+def person_row(  # noqa: PLR0913 one argument per column
+    *,
+    team_id: int,
+    id: UUID,  # noqa: A002 the column's name
+    created_at: datetime,
+    properties: str,
+    is_identified: bool,
+    version: int,
+    is_deleted: bool = False,
+) -> Row:
+    """Return a row of `persons`; a tombstone has is_deleted and a version above every earlier one."""
+    return {
+        "id": str(id),
+        "team_id": team_id,
+        "created_at": clickhouse_time(created_at),
+        "properties": properties,
+        "is_identified": is_identified,
+        "is_deleted": is_deleted,
+        "version": version,
+    }
+
+
+def distinct_id_row(  # noqa: PLR0913 one argument per column
+    *,
+    team_id: int,
+    distinct_id: str,
+    person_id: UUID,
+    version: int,
+    generation: int = 0,
+    is_deleted: bool = False,
+) -> Row:
+    """Return a row of `person_distinct_ids`, and of `person_distinct_id_overrides` when version is above 0."""
+    return {
+        "team_id": team_id,
+        "distinct_id": distinct_id,
+        "person_id": str(person_id),
+        "is_deleted": is_deleted,
+        "version": version,
+        "generation": generation,
+    }
+
+
+def group_row(  # noqa: PLR0913 one argument per column
+    *,
+    team_id: int,
+    group_type_index: int,
+    group_key: str,
+    created_at: datetime,
+    properties: str,
+    version: int,
+) -> Row:
+    """Return a row of `groups`."""
+    return {
+        "team_id": team_id,
+        "group_type_index": group_type_index,
+        "group_key": group_key,
+        "created_at": clickhouse_time(created_at),
+        "properties": properties,
+        "version": version,
+    }
+
+
+def warning_row(*, team_id: int, source: str, type: str, details: str, timestamp: datetime) -> Row:  # noqa: A002
+    """Return a row of `ingestion_warnings`; `details` is JSON text."""
+    return {
+        "team_id": team_id,
+        "source": source,
+        "type": type,
+        "details": details,
+        "timestamp": clickhouse_time(timestamp),
+    }

@@ -1,0 +1,132 @@
+"""Pages that belong to no resource: the landing page, the list of resources, the documents, and what is not there."""
+
+from typing import Any
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.decorators import method_decorator
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from drf_spectacular.renderers import (
+    OpenApiJsonRenderer,
+    OpenApiJsonRenderer2,
+    OpenApiYamlRenderer,
+    OpenApiYamlRenderer2,
+)
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.permissions import AllowAny
+from rest_framework.renderers import TemplateHTMLRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core.access.routing import Tree
+from core.api.errors import NOT_FOUND_PATH, SERVER_ERROR, problem_response
+from core.api.views import ApiMixin
+from core.routes import RESOURCES
+
+
+def landing(request: HttpRequest) -> HttpResponse:
+    """Say what this server is and where to go on."""
+    return render(request, "landing.html")
+
+
+@csrf_exempt
+def not_found(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:  # noqa: ANN401 Django's handler signature
+    """Answer every path that is not there in the API's own form."""
+    del request
+    return problem_response(NOT_FOUND_PATH)
+
+
+def server_error(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:  # noqa: ANN401 Django's handler signature
+    """Answer what failed outside of every view."""
+    del request
+    return problem_response(SERVER_ERROR)
+
+
+def bad_request(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:  # noqa: ANN401 Django's handler signature
+    """Answer requests that Django refuses before any view."""
+    from core.api.errors import Problem
+
+    del request
+    return problem_response(Problem(400, "invalid_request", "invalid_request", "The request is malformed."))
+
+
+class ApiRootView(ApiMixin):
+    """Which resources there are. Most need a personal API key as `Authorization: Bearer phx_...`."""
+
+    permission_classes = [AllowAny]
+    name = "persons-api"
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
+        """List the URL of every resource."""
+        base = request.build_absolute_uri("/api/")
+        found: dict[str, str] = {}
+        for resource in RESOURCES:
+            for tree in resource.trees:
+                prefix = tree.value.replace("{project_id}", "@current").replace("{organization_id}", "@current")
+                name = resource.prefix if tree is Tree.TOP else f"{prefix}/{resource.prefix}"
+                found[name] = f"{base}{name}/"
+        found["users/@me"] = f"{base}users/@me/"
+        found["schema"] = f"{base}schema/"
+        del found["users"]
+        return Response(found)
+
+
+class _SpectacularNegotiation(DefaultContentNegotiation):
+    """YAML unless asked otherwise."""
+
+
+_OPEN: dict[str, Any] = {
+    "permission_classes": [AllowAny],
+    "authentication_classes": [],
+    "content_negotiation_class": _SpectacularNegotiation,
+}
+
+
+@extend_schema_view(get=extend_schema(exclude=True))
+class SchemaView(SpectacularAPIView):
+    """The OpenAPI document, for everyone; `?operation_ids=documented` names operations as the published page does."""
+
+    permission_classes = _OPEN["permission_classes"]
+    authentication_classes = _OPEN["authentication_classes"]
+    content_negotiation_class = _OPEN["content_negotiation_class"]
+    renderer_classes = [OpenApiYamlRenderer, OpenApiYamlRenderer2, OpenApiJsonRenderer, OpenApiJsonRenderer2]
+
+
+class SwaggerView(SpectacularSwaggerSplitView):
+    """Swagger UI, served from this machine."""
+
+    url_name = "schema"
+    url_self = None
+    permission_classes = _OPEN["permission_classes"]
+    authentication_classes = _OPEN["authentication_classes"]
+    content_negotiation_class = _OPEN["content_negotiation_class"]
+    renderer_classes = [TemplateHTMLRenderer]
+
+
+class RedocView(SpectacularRedocView):
+    """Redoc, served from this machine; the package's own template asks Google for fonts."""
+
+    template_name = "redoc.html"
+    url_name = "schema"
+    permission_classes = _OPEN["permission_classes"]
+    authentication_classes = _OPEN["authentication_classes"]
+    content_negotiation_class = _OPEN["content_negotiation_class"]
+    renderer_classes = [TemplateHTMLRenderer]
+
+
+@method_decorator(csrf_protect, name="dispatch")
+class SignInView(LoginView):
+    """Sign in by e-mail address, for the browsable API."""
+
+    template_name = "login.html"
+
+
+@method_decorator(csrf_protect, name="dispatch")
+class SignOutView(LogoutView):
+    """Sign out."""
+
+    next_page = "/"
