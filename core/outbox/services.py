@@ -90,26 +90,27 @@ def batch_begin() -> UUID | None:
 def batch_finish(batch_id: UUID) -> int | None:
     """Insert a batch and delete it; None when another drain is at it."""
     with transaction.atomic(), connection.cursor() as cursor:
+        # One drain has the whole batch or nothing of it: two halves under one token would lose the second.
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [str(batch_id)])
+        if not cursor.fetchone()[0]:
+            return None
         cursor.execute(
-            'SELECT id, "table", row_count, payload FROM core_outboxrows WHERE batch_id = %s '
-            "ORDER BY id FOR UPDATE SKIP LOCKED",
-            [batch_id],
+            'SELECT id, "table", row_count, payload FROM core_outboxrows WHERE batch_id = %s ORDER BY id', [batch_id]
         )
         entries = cursor.fetchall()
-        if not entries:
-            return None
         by_table: dict[str, list[tuple[int, bytes]]] = {}
         for entry_id, table, _, payload in entries:
             by_table.setdefault(table, []).append((entry_id, bytes(payload)))
         refused: list[int] = []
         for table, parts in by_table.items():
             refused.extend(_insert(table, parts, str(batch_id)))
-        cursor.execute("DELETE FROM core_outboxrows WHERE batch_id = %s AND NOT id = ANY(%s)", [batch_id, refused])
+        carried = [entry_id for entry_id, *_ in entries if entry_id not in refused]
+        cursor.execute("DELETE FROM core_outboxrows WHERE id = ANY(%s)", [carried])
         if refused:
             cursor.execute(
                 "UPDATE core_outboxrows SET batch_id = NULL, refused_at = now() WHERE id = ANY(%s)", [refused]
             )
-    return sum(count for _, _, count, _ in entries)
+    return sum(int(count) for _, _, count, _ in entries)
 
 
 def _insert(table: str, parts: Sequence[tuple[int, bytes]], token: str) -> list[int]:

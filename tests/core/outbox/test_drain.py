@@ -1,6 +1,7 @@
 """The outbox carries each committed row into ClickHouse once, whatever dies in between."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -87,11 +88,7 @@ def test_drains_at_the_same_time_do_no_harm() -> None:
     for uuid in uuids:
         add(uuid)
 
-    def drain() -> None:
-        services.outbox_drain()
-        connection.close()
-
-    threads = [threading.Thread(target=drain) for _ in range(4)]
+    threads = [threading.Thread(target=in_thread, args=[services.outbox_drain]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -99,6 +96,35 @@ def test_drains_at_the_same_time_do_no_harm() -> None:
     services.outbox_drain()
 
     assert sorted(stored(), key=str) == sorted(uuids, key=str)
+
+
+def test_a_batch_is_never_carried_in_halves() -> None:
+    """Rows that somebody else has locked must not be left out of the insert that their token stands for."""
+    uuids = sorted((uuid4() for _ in range(3)), key=str)
+    for uuid in uuids:
+        add(uuid)
+    batch_id = services.batch_begin()
+    assert batch_id is not None
+    drain = threading.Thread(target=in_thread, args=[lambda: services.batch_finish(batch_id)])
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM core_outboxrows ORDER BY id LIMIT 1 FOR UPDATE")
+        drain.start()
+        while drain.is_alive():
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                break
+    drain.join()
+    services.outbox_drain()
+
+    assert stored() == uuids
+
+
+def in_thread(job: Callable[[], object]) -> None:
+    try:
+        job()
+    finally:
+        connection.close()
 
 
 def test_without_clickhouse_everything_waits() -> None:
