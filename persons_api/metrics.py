@@ -47,7 +47,7 @@ class OutboxCollector(Collector):
             with connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT coalesce(sum(row_count), 0), coalesce(extract(epoch FROM now() - min(created_at)), 0) "
-                    "FROM core_outboxrows"
+                    "FROM core_outboxrows WHERE refused_at IS NULL"
                 )
                 rows, age = cursor.fetchone() or (0, 0)
         except DatabaseError:

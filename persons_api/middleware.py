@@ -39,6 +39,8 @@ def route_label(pattern: str) -> str:
 def label_of(request: HttpRequest) -> str:
     """Return the label of the route that answered."""
     match = request.resolver_match
+    if match is None and request.path_info.startswith(settings.STATIC_URL):
+        return settings.STATIC_URL
     return route_label(match.route) if match is not None and match.route else "unmatched"
 
 
@@ -62,6 +64,8 @@ class RequestContextMiddleware:
         response["X-Content-Type-Options"] = "nosniff"
         response["X-Frame-Options"] = "DENY"
         response["Referrer-Policy"] = "same-origin"
+        if isinstance(response, HttpResponse) and "Content-Length" not in response:
+            response["Content-Length"] = str(len(response.content))
         label = label_of(request)
         method = request.method or ""
         metrics.observe(label, method, response.status_code, seconds)

@@ -1,4 +1,4 @@
-"""Puts the paths that belong to no resource into the OpenAPI document: capture, health, metrics, the document itself."""
+"""Puts the paths that belong to no resource into the OpenAPI document: capture, health, metrics, itself."""
 
 from typing import Any, Final
 

@@ -30,9 +30,7 @@ def make_user(
 ) -> User:
     email = fields.pop("email", f"user-{uuid4().hex[:12]}@example.org")
     organization = organization or (team.organization if team else None)
-    user = User.objects.create_user(
-        email, password, current_organization=organization, current_team=team, **fields
-    )
+    user = User.objects.create_user(email, password, current_organization=organization, current_team=team, **fields)
     if organization is not None:
         OrganizationMembership.objects.create(organization=organization, user=user, level=level)
     return user

@@ -6,17 +6,14 @@ Almost every request is clean, so the whole document is walked only when its byt
 # orjson refuses NaN, infinities and lone surrogates, all of which SDKs do send: the standard library reads those.
 import json  # noqa: TID251 see above
 import math
-import re
 from typing import Any
 
 import orjson
 
+from core.api.values import MAX_DEPTH, TooDeepError, json_repaired
 from core.capture.refusals import Refusal, malformed
 
-MAX_DEPTH = 200
 _ORJSON_MAX_DEPTH = 254
-_REPLACEMENT = "\ufffd"
-_BAD_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAX_INTEGER_DIGITS = 19
 _INTEGERS = range(-(2**63), 2**64)
@@ -36,19 +33,12 @@ def read_document(raw: bytes) -> Any:  # noqa: ANN401 any JSON value
     return document
 
 
-def repaired(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 any JSON value
+def repaired(value: Any) -> Any:  # noqa: ANN401 any JSON value
     """Return a copy without anything that a store refuses."""
-    if isinstance(value, str):
-        return _BAD_CHARACTERS.sub(_REPLACEMENT, value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict | list) and depth >= MAX_DEPTH:
-        raise _too_deep()
-    if isinstance(value, dict):
-        return {_BAD_CHARACTERS.sub(_REPLACEMENT, key): repaired(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [repaired(item, depth + 1) for item in value]
-    return value
+    try:
+        return json_repaired(value)
+    except TooDeepError as error:
+        raise _too_deep() from error
 
 
 def _is_shallow(document: Any) -> bool:  # noqa: ANN401 any JSON value

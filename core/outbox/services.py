@@ -45,7 +45,8 @@ WITH waiting AS (
           ORDER BY id LIMIT %s) AS oldest
 )
 UPDATE core_outboxrows SET batch_id = %s
-FROM waiting WHERE core_outboxrows.id = waiting.id AND (bytes_before <= %s OR waiting.id = (SELECT min(id) FROM waiting))
+FROM waiting
+WHERE core_outboxrows.id = waiting.id AND (bytes_before <= %s OR waiting.id = (SELECT min(id) FROM waiting))
 """
 
 

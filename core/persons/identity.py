@@ -19,7 +19,18 @@ TOMBSTONE_STEP: Final = 100
 MAX_MERGEABLE_LENGTH: Final = 400
 
 _ILLEGAL_ANY_CASE: Final = frozenset(
-    ["anonymous", "guest", "distinctid", "distinct_id", "id", "not_authenticated", "email", "undefined", "true", "false"]
+    [
+        "anonymous",
+        "guest",
+        "distinctid",
+        "distinct_id",
+        "id",
+        "not_authenticated",
+        "email",
+        "undefined",
+        "true",
+        "false",
+    ]
 )
 _ILLEGAL_EXACT: Final = frozenset({"[object Object]", "NaN", "None", "none", "null", "0", "undefined"})
 
@@ -67,7 +78,7 @@ class PersonState:
     @classmethod
     def loaded(  # noqa: PLR0913 one argument per column
         cls,
-        id: int,
+        id: int,  # noqa: A002 the column's name
         uuid: UUID,
         text: str,
         created_at: datetime,

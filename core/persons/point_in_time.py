@@ -53,7 +53,7 @@ def answer(*, team_id: int, asked: Question, display_properties: tuple[str, ...]
     if row is None or not ids:
         raise PersonNotFoundError(_not_found(asked))
     found = history.properties_at(team_id=team_id, ids=ids, at=asked.at, include_set_once=asked.include_set_once)
-    result = queries.detail(row, display_properties)
+    result = queries.detail(row, queries.naming(display_properties))
     result["properties"] = found.properties
     result["point_in_time_metadata"] = {
         "queried_timestamp": asked.at.isoformat(),

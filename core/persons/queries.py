@@ -3,12 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from django.db import connection
+
+from core.tenancy.statements import fetch_row, fetch_rows
 
 DEFAULT_DISPLAY_PROPERTIES: Final = (
     "email",
@@ -24,30 +25,32 @@ MAX_DISTINCT_IDS_IN_LIST: Final = 1000
 MAX_DISTINCT_IDS_IN_DETAIL: Final = 10_000
 _ANONYMOUS: Final = re.compile(r"([a-z0-9]+-){4}([a-z0-9]+)")
 
-_DETAIL = """
-SELECT p.id, p.uuid, p.properties::text, p.created_at, p.is_identified, p.last_seen_at,
-       ARRAY(SELECT d.distinct_id FROM core_persondistinctid d WHERE d.person_id = p.id ORDER BY d.id LIMIT {cap})
-FROM core_person p
-WHERE p.team_id = %s AND p.{key} = %s
-"""
-DETAIL_BY_ID: Final = _DETAIL.format(key="id", cap=MAX_DISTINCT_IDS_IN_DETAIL)
-DETAIL_BY_UUID: Final = _DETAIL.format(key="uuid", cap=MAX_DISTINCT_IDS_IN_DETAIL)
-DETAIL_BY_DISTINCT_ID: Final = f"""
-SELECT p.id, p.uuid, p.properties::text, p.created_at, p.is_identified, p.last_seen_at,
-       ARRAY(SELECT d.distinct_id FROM core_persondistinctid d WHERE d.person_id = p.id ORDER BY d.id
-             LIMIT {MAX_DISTINCT_IDS_IN_DETAIL})
-FROM core_persondistinctid named JOIN core_person p ON p.id = named.person_id
-WHERE named.team_id = %s AND named.distinct_id = %s
-"""
+_TIME: Final = """to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+_IDS_OF_PERSON: Final = "SELECT d.distinct_id FROM core_persondistinctid d WHERE d.person_id = p.id ORDER BY d.id LIMIT"
+# Texts for ids and times: Postgres formats them several times faster than Python parses and formats them again.
+_COLUMNS: Final = (
+    "p.id, p.uuid::text, p.properties::text, "
+    + _TIME.format(column="p.created_at")
+    + ", p.is_identified, "
+    + _TIME.format(column="p.last_seen_at")
+    + ", ARRAY("
+    + _IDS_OF_PERSON
+)
+_DETAIL: Final = "SELECT " + _COLUMNS + " " + str(MAX_DISTINCT_IDS_IN_DETAIL) + ") FROM core_person p "
+DETAIL_BY_ID: Final = _DETAIL + "WHERE p.team_id = %s AND p.id = %s"
+DETAIL_BY_UUID: Final = _DETAIL + "WHERE p.team_id = %s AND p.uuid = %s"
+DETAIL_BY_DISTINCT_ID: Final = (
+    _DETAIL
+    + "JOIN core_persondistinctid named ON named.person_id = p.id WHERE named.team_id = %s AND named.distinct_id = %s"
+)
 
-_PAGE = """
-SELECT p.id, p.uuid, p.properties::text, p.created_at, p.is_identified, p.last_seen_at,
-       ARRAY(SELECT d.distinct_id FROM core_persondistinctid d WHERE d.person_id = p.id ORDER BY d.id LIMIT {cap})
-FROM (SELECT id FROM core_person WHERE team_id = %(team_id)s {filters}
+_PAGE: Final = f"""
+SELECT {_COLUMNS} {MAX_DISTINCT_IDS_IN_LIST})
+FROM (SELECT id FROM core_person WHERE team_id = %(team_id)s {{filters}}
       ORDER BY created_at DESC, uuid LIMIT %(limit)s OFFSET %(offset)s) AS page
 JOIN core_person p ON p.id = page.id
 ORDER BY p.created_at DESC, p.uuid
-"""
+"""  # noqa: S608 constants of this module
 _BY_DISTINCT_ID: Final = (
     "AND id = (SELECT person_id FROM core_persondistinctid "
     "WHERE team_id = %(team_id)s AND distinct_id = %(distinct_id)s)"
@@ -60,10 +63,13 @@ _BY_EMAIL: Final = (
 def page_sql(*, by_distinct_id: bool = False, by_email: bool = False) -> str:
     """Return the statement of a page; the filters are the only parts that vary."""
     filters = " ".join(text for text, on in ((_BY_DISTINCT_ID, by_distinct_id), (_BY_EMAIL, by_email)) if on)
-    return _PAGE.format(cap=MAX_DISTINCT_IDS_IN_LIST, filters=filters)
+    return _PAGE.format(filters=filters)
 
 
 _PLAIN_PAGE: Final = page_sql()
+_IDS: Final = (
+    "SELECT distinct_id, generation FROM core_persondistinctid WHERE team_id = %s AND person_id = %s ORDER BY id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +80,6 @@ class PersonPageQuery:
     offset: int
     distinct_id: str | None = None
     email: str | None = None
-
-
-def api_time(value: datetime) -> str:
-    """Return `YYYY-MM-DDTHH:MM:SS.ffffffZ`; connections run in UTC."""
-    return value.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def is_anonymous(distinct_id: str) -> bool:
@@ -93,69 +94,75 @@ def chosen_first(distinct_ids: list[str]) -> list[str]:
     return sorted(distinct_ids, key=is_anonymous)
 
 
-def display_name(properties: str, distinct_ids: Sequence[str], fallback: str, wanted: Sequence[str]) -> Any:  # noqa: ANN401 the raw property value
-    """Return the first wanted property with a truthy value, else the first distinct id, else the fallback.
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How the persons of a project get their display name; `hints` are the property names as JSON writes them."""
 
-    `properties` is JSON text, parsed only when one of the names occurs in it.
-    """
-    if any(f'"{name}"' in properties for name in wanted) or any(_needs_escape(name) for name in wanted):
-        values = orjson.loads(properties)
-        for name in wanted:
-            if value := values.get(name):
-                return value
-    return distinct_ids[0] if distinct_ids else fallback
+    properties: tuple[str, ...]
+    hints: tuple[str, ...]
+
+    def name(self, properties: str, distinct_ids: Sequence[str], fallback: str) -> Any:  # noqa: ANN401 the raw property value
+        """Return the first named property with a truthy value, else the first distinct id, else the fallback.
+
+        `properties` is JSON text, parsed only when one of the names occurs in it.
+        """
+        for hint in self.hints:
+            if hint in properties:
+                values = orjson.loads(properties)
+                for key in self.properties:
+                    if value := values.get(key):
+                        return value
+                break
+        return distinct_ids[0] if distinct_ids else fallback
 
 
-def _needs_escape(name: str) -> bool:
-    return not name.isascii() or '"' in name or "\\" in name
+@lru_cache(maxsize=1024)
+def naming(configured: tuple[str, ...] | None) -> Naming:
+    """Return the naming of a project that may have chosen its own properties."""
+    properties = configured or DEFAULT_DISPLAY_PROPERTIES
+    # jsonb's text escapes like orjson does but for a few control characters, which no hint may miss.
+    hints = tuple(orjson.dumps(key).decode() if key.isprintable() else "" for key in properties)
+    return Naming(properties, hints)
 
 
-def _display_properties(configured: Sequence[str] | None) -> Sequence[str]:
-    return configured or DEFAULT_DISPLAY_PROPERTIES
-
-
-def detail(row: Sequence[Any], display_properties: Sequence[str] | None) -> dict[str, Any]:
+def detail(row: Sequence[Any], names: Naming) -> dict[str, Any]:
     """Return the detail shape of persons.md 2.1 (component Person): `id` is the integer key."""
     person_id, uuid, properties, created_at, is_identified, last_seen_at, ids = row
     distinct_ids = chosen_first(ids)
     return {
         "id": person_id,
-        "name": display_name(properties, distinct_ids, str(person_id), _display_properties(display_properties)),
+        "name": names.name(properties, distinct_ids, str(person_id)),
         "distinct_ids": distinct_ids,
         "properties": orjson.Fragment(properties),
-        "created_at": api_time(created_at),
-        "uuid": str(uuid),
+        "created_at": created_at,
+        "uuid": uuid,
         "is_identified": is_identified,
-        "last_seen_at": api_time(last_seen_at) if last_seen_at else None,
+        "last_seen_at": last_seen_at,
     }
 
 
-def list_item(row: Sequence[Any], display_properties: Sequence[str] | None) -> dict[str, Any]:
+def list_item(row: Sequence[Any], names: Naming) -> dict[str, Any]:
     """Return the list shape of persons.md 2.2 (component PersonListItem): `id` is the UUID's text."""
     _, uuid, properties, created_at, is_identified, last_seen_at, ids = row
     distinct_ids = chosen_first(ids)
-    text = str(uuid)
     return {
         "type": "person",
-        "id": text,
-        "uuid": text,
-        "created_at": api_time(created_at),
+        "id": uuid,
+        "uuid": uuid,
+        "created_at": created_at,
         "properties": orjson.Fragment(properties),
         "is_identified": is_identified,
-        "name": display_name(properties, distinct_ids, text, _display_properties(display_properties)),
+        "name": names.name(properties, distinct_ids, uuid),
         "distinct_ids": distinct_ids,
         "matched_recordings": [],
         "value_at_data_point": None,
-        "last_seen_at": api_time(last_seen_at) if last_seen_at else None,
+        "last_seen_at": last_seen_at,
     }
 
 
 def person_row(*, team_id: int, key: int | UUID) -> tuple[Any, ...] | None:
     """Return one person's row by integer id or UUID, or None."""
-    with connection.cursor() as cursor:
-        cursor.execute(DETAIL_BY_UUID if isinstance(key, UUID) else DETAIL_BY_ID, [team_id, key])
-        row: tuple[Any, ...] | None = cursor.fetchone()
-    return row
+    return fetch_row(DETAIL_BY_UUID if isinstance(key, UUID) else DETAIL_BY_ID, [team_id, key])
 
 
 def person_page(*, team_id: int, wanted: PersonPageQuery) -> tuple[list[tuple[Any, ...]], bool]:
@@ -166,35 +173,20 @@ def person_page(*, team_id: int, wanted: PersonPageQuery) -> tuple[list[tuple[An
         if plain
         else page_sql(by_distinct_id=wanted.distinct_id is not None, by_email=wanted.email is not None)
     )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql,
-            {
-                "team_id": team_id,
-                "limit": wanted.limit + 1,
-                "offset": wanted.offset,
-                "distinct_id": wanted.distinct_id,
-                "email": wanted.email,
-            },
-        )
-        rows = cursor.fetchall()
+    parameters: dict[str, Any] = {"team_id": team_id, "limit": wanted.limit + 1, "offset": wanted.offset}
+    if wanted.distinct_id is not None:
+        parameters["distinct_id"] = wanted.distinct_id
+    if wanted.email is not None:
+        parameters["email"] = wanted.email
+    rows = fetch_rows(sql, parameters)
     return rows[: wanted.limit], len(rows) > wanted.limit
 
 
 def distinct_ids_of(*, team_id: int, person_id: int) -> list[tuple[str, int]]:
     """Return all distinct ids of a person, oldest first, each with its generation."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT distinct_id, generation FROM core_persondistinctid "
-            "WHERE team_id = %s AND person_id = %s ORDER BY id",
-            [team_id, person_id],
-        )
-        return list(cursor.fetchall())
+    return fetch_rows(_IDS, [team_id, person_id])
 
 
 def person_row_of_distinct_id(*, team_id: int, distinct_id: str) -> tuple[Any, ...] | None:
     """Return the row of the person that a distinct id names, or None."""
-    with connection.cursor() as cursor:
-        cursor.execute(DETAIL_BY_DISTINCT_ID, [team_id, distinct_id])
-        row: tuple[Any, ...] | None = cursor.fetchone()
-    return row
+    return fetch_row(DETAIL_BY_DISTINCT_ID, [team_id, distinct_id])

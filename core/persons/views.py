@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -68,7 +69,7 @@ class PersonViewSet(TeamViewSet):
             email=_text(request, "email"),
         )
         rows, more = queries.person_page(team_id=self.team.id, wanted=wanted)
-        names = self.team.person_display_name_properties
+        names = queries.naming(self.team.person_display_name_properties)
         return self.page_response(window, [queries.list_item(row, names) for row in rows], more=more)
 
     @extend_schema(responses=Person)
@@ -155,7 +156,7 @@ class PersonViewSet(TeamViewSet):
         return row
 
     def _detail(self, row: tuple[Any, ...]) -> dict[str, Any]:
-        return queries.detail(row, self.team.person_display_name_properties)
+        return queries.detail(row, queries.naming(self.team.person_display_name_properties))
 
     def _ref(self, row: tuple[Any, ...]) -> services.PersonRef:
         team = self.team
@@ -163,7 +164,7 @@ class PersonViewSet(TeamViewSet):
             team=IngestTeam(id=team.id, ingested_event=team.ingested_event),
             organization_id=team.organization_id,
             id=row[0],
-            uuid=row[1],
+            uuid=UUID(row[1]),
             by_user_id=self.caller.user_id,
         )
 

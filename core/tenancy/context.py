@@ -39,9 +39,6 @@ TEAM_COLUMNS = (
 ORGANIZATION_COLUMNS = "o.id, o.name, o.members_can_use_personal_api_keys"
 
 
-_FLAGS = ("person_processing_opt_out", "anonymize_ips", "ingested_event")
-
-
 def team_from_row(row: Sequence[Any]) -> TeamContext | None:
     """Read TEAM_COLUMNS; an outer join that found nothing is None."""
     if row[0] is None:
@@ -49,8 +46,9 @@ def team_from_row(row: Sequence[Any]) -> TeamContext | None:
     names = row[5]
     if isinstance(names, str):
         names = orjson.loads(names)
-    shown = tuple(str(name) for name in names) if names else None
-    return TeamContext(*row[:5], person_display_name_properties=shown, **dict(zip(_FLAGS, row[6:9], strict=True)))
+    names = tuple(str(name) for name in names) if names else None
+    identity, flags = row[:5], row[6:9]
+    return TeamContext(*identity, names, *flags)  # type: ignore[call-arg]  # the slices are as long as the columns
 
 
 def organization_from_row(row: Sequence[Any]) -> OrganizationContext | None:

@@ -69,7 +69,7 @@ _COUNT_MEMBERS: LiteralString = """
     WHERE m.organization_id = %(organization_id)s AND u.is_active"""
 
 
-def visible_teams(
+def visible_teams(  # noqa: PLR0913 one argument per way of narrowing
     *,
     user_id: int,
     organization_id: UUID | None,

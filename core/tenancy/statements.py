@@ -4,27 +4,44 @@ from collections.abc import Mapping, Sequence
 from typing import Any, LiteralString, cast
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-Parameters = Mapping[str, Any] | Sequence[Any]
+type Parameters = Mapping[str, Any] | Sequence[Any]
 
 
 def fetch_rows(sql: LiteralString, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
-    """Run one reading statement and return its rows; parameters are bound by the server."""
+    """Run one reading statement and return its rows; parameters are bound by the server.
+
+    A connection that died in the pool is replaced once, so a restart of Postgres is not noticed.
+    """
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.queries_logged or connection.execute_wrappers:
         # Whoever counts or blocks statements must see this one too.
         with connection.cursor() as cursor:
             cursor.execute(sql, cast("Any", parameters))
             return cast("list[tuple[Any, ...]]", cursor.fetchall())
-    connection.validate_no_broken_transaction()
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        # Django's own cursor binds on the client, so Postgres would plan the joins anew each time (0.5 ms).
-        return psycopg.Cursor(connection.connection).execute(sql, parameters, prepare=True).fetchall()
+    try:
+        return _fetch(connection, sql, parameters)
+    except OperationalError:
+        if connection.in_atomic_block or (connection.connection is not None and not connection.connection.closed):
+            raise
+        connection.close()
+        pool = getattr(connection, "pool", None)
+        if pool is not None:
+            pool.check()
+        return _fetch(connection, sql, parameters)
 
 
 def fetch_row(sql: LiteralString, parameters: Parameters = ()) -> tuple[Any, ...] | None:
     """Run one reading statement and return its first row, if any."""
     rows = fetch_rows(sql, parameters)
     return rows[0] if rows else None
+
+
+def _fetch(connection: BaseDatabaseWrapper, sql: LiteralString, parameters: Parameters) -> list[tuple[Any, ...]]:
+    connection.validate_no_broken_transaction()
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        # Django's own cursor binds on the client, so Postgres would plan the joins anew each time (0.5 ms).
+        return psycopg.Cursor(connection.connection).execute(sql, parameters, prepare=True).fetchall()

@@ -29,7 +29,7 @@ class ClickHouse:
 
     name = "clickhouse"
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, throwaway: bool = False) -> None:
         """Say where; nothing starts yet."""
         if find_spec("chdb") is None:
             message = "chdb is not installed: run `make install`, or set CLICKHOUSE_URL"
@@ -38,6 +38,7 @@ class ClickHouse:
         self._pid_file = data_dir / "run" / "clickhouse.pid"
         self.log = data_dir / "run" / "logs" / "clickhouse.log"
         self._password = secrets.token_urlsafe(24)
+        self._words = ["--throwaway"] if throwaway else []
         self._port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -55,7 +56,7 @@ class ClickHouse:
             number = listening.fileno()
             module = "persons_api.embedded.clickhouse_front"
             self.process = spawn(
-                [sys.executable, "-m", module, "--data-dir", str(self.folder), "--fd", str(number)],
+                [sys.executable, "-m", module, "--data-dir", str(self.folder), "--fd", str(number), *self._words],
                 log=self.log,
                 env=child_environment(CLICKHOUSE_FRONT_PASSWORD=self._password, PYTHONUNBUFFERED="1"),
                 cwd=repository,

@@ -27,6 +27,17 @@ BASE_SETTINGS = {
 }
 
 
+# An acknowledged insert leaves the outbox, so it must survive a power cut as well.
+_CONFIG = """<clickhouse>
+  <merge_tree>
+    <fsync_after_insert>{fsync}</fsync_after_insert>
+    <fsync_part_directory>{fsync}</fsync_part_directory>
+  </merge_tree>
+  <mark_cache_size>536870912</mark_cache_size>
+</clickhouse>
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The engine's answer to one statement."""
@@ -150,9 +161,11 @@ class _Slot:
 class Engine:
     """Owns the data folder; runs up to THREADS statements at the same time."""
 
-    def __init__(self, path: "Path", threads: int = THREADS) -> None:
+    def __init__(self, path: "Path", *, durable: bool, threads: int = THREADS) -> None:
         """Open the folder; raises RuntimeError with code 76 when another process has it."""
-        self._path = str(path)
+        config = path.with_name(f"{path.name}.xml")
+        config.write_text(_CONFIG.format(fsync=int(durable)), encoding="utf-8")
+        self._path = f"{path}?config-file={config}"
         self._control = _Slot(self._path, "front-control")
         self._numbers = itertools.count(1)
         self._local = threading.local()

@@ -312,6 +312,7 @@ def main() -> None:
     reader.add_argument("--host", default="127.0.0.1")
     reader.add_argument("--port", type=int, default=0)
     reader.add_argument("--fd", type=int, help="an inherited listening socket instead of host and port")
+    reader.add_argument("--throwaway", action="store_true", help="do not wait for the disk; for tests")
     given = reader.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -324,7 +325,7 @@ def main() -> None:
     spool.mkdir(exist_ok=True, mode=0o700)
     os.environ["TZ"] = "UTC"
     try:
-        engine = Engine(folder)
+        engine = Engine(folder, durable=not given.throwaway)
     except RuntimeError as error:
         sys.exit(f"clickhouse_front: cannot open {folder}: {error}")
     asyncio.run(serve(engine, listening, password=os.environ.get("CLICKHOUSE_FRONT_PASSWORD", ""), spool=spool))

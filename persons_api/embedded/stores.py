@@ -75,7 +75,7 @@ class EmbeddedStores:
             raise
 
     def _start(self, needed: Collection[str]) -> None:
-        clickhouse = ClickHouse(self.data_dir) if "CLICKHOUSE_URL" in needed else None
+        clickhouse = ClickHouse(self.data_dir, throwaway=self._throwaway) if "CLICKHOUSE_URL" in needed else None
         valkey = Valkey(self.data_dir) if "REDIS_URL" in needed else None
         postgres = Postgres(self.data_dir, throwaway=self._throwaway) if "DATABASE_URL" in needed else None
         # PostgreSQL last: it may have to make its cluster, and the others come up meanwhile.

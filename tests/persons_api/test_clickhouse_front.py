@@ -58,7 +58,7 @@ def _started(folder: Path) -> ClickHouse:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    started = _started(tmp_path_factory.mktemp("front"))
+    started = _started(tmp_path_factory.mktemp("front and space"))
     yield started
     started.stop()
 
@@ -327,6 +327,11 @@ def test_second_front_on_one_folder_ends_with_a_clear_message(store: ClickHouse)
 
 def test_native_block_compression_is_refused_clearly(call: Caller) -> None:
     assert call("SELECT 1", compress="1").headers["X-ClickHouse-Exception-Code"] == "48"
+
+
+def test_an_insert_is_on_disk_before_it_is_acknowledged(call: Caller) -> None:
+    ask = "SELECT value FROM system.merge_tree_settings WHERE name IN ('fsync_after_insert', 'fsync_part_directory')"
+    assert call.text(ask) == "1\n1\n"
 
 
 def test_mutations_and_system_tables_work(call: Caller) -> None:

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 import urllib.parse
 import urllib.request
 from contextlib import suppress
@@ -14,6 +15,8 @@ from persons_api.embedded.stores import URL_NAMES, EmbeddedStores
 
 PREFIX = "persons-api-tests-"
 _FOLDER = "PERSONS_API_TEST_FOLDER"
+_RUN = "PERSONS_API_TEST_RUN"
+SETTLED_SECONDS = 60
 
 
 def worker_id() -> str:
@@ -24,6 +27,8 @@ def worker_id() -> str:
 def _sweep() -> None:
     """Remove folders of earlier runs that were killed: nobody holds their lock any more."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if time.time() - folder.stat().st_mtime < SETTLED_SECONDS:
+            continue
         with suppress(OSError), (folder / "run" / "lock").open("r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
@@ -35,13 +40,17 @@ class StoresOfTheRun:
     def __init__(self) -> None:
         self._own: EmbeddedStores | None = None
         self._clickhouse = urllib.parse.SplitResult("", "", "", "", "")
-        self._database = f"persons_api_test_{worker_id()}"
+        self._database = ""
 
     def begin(self) -> None:
         """Start what has no URL in the environment, then give this worker names of its own."""
         if worker_id() == "main":
             self._start()
-        # pytest-django gives each worker a Postgres database of its own.
+        run = os.environ[_RUN]
+        self._database = f"persons_api_test_{run}_{worker_id()}"
+        # pytest-django makes test_NAME_gwN from this name; two runs on one server must not meet.
+        postgres = urllib.parse.urlsplit(os.environ["DATABASE_URL"])
+        os.environ["DATABASE_URL"] = postgres._replace(path=f"/persons_api_{run}").geturl()
         self._clickhouse = urllib.parse.urlsplit(os.environ["CLICKHOUSE_URL"])
         self._command(f"DROP DATABASE IF EXISTS {self._database}")
         self._command(f"CREATE DATABASE {self._database}")
@@ -56,6 +65,7 @@ class StoresOfTheRun:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         folder.chmod(0o711)
         os.environ[_FOLDER] = str(folder)
+        os.environ[_RUN] = f"{os.getpid():x}"
         self._own = EmbeddedStores(folder, throwaway=True)
         atexit.register(self.end)
         self._own.start([name for name in URL_NAMES if not os.environ.get(name)])

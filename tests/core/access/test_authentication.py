@@ -13,7 +13,7 @@ AUTH = "authentication_error"
 ME = "/api/users/@me/"
 
 
-def test_no_credential_is_401(cast: Cast) -> None:
+def test_no_credential_is_401() -> None:
     response = Caller().get(ME)
     assert problem(response) == (
         401, AUTH, "not_authenticated", "Authentication credentials were not provided.", None,
@@ -31,7 +31,8 @@ def test_blanks_around_the_key_do_not_matter(cast: Cast) -> None:
     assert Caller().get(ME, headers={"Authorization": f"Bearer   {cast.owner_key}  "}).status_code == 200
 
 
-def test_unknown_key_in_header_is_401(cast: Cast) -> None:
+@pytest.mark.django_db
+def test_unknown_key_in_header_is_401() -> None:
     expected = "Personal API key found in request Authorization header is invalid."
     assert problem(Caller("phx_nonsense").get(ME)) == (401, AUTH, "authentication_failed", expected, None)
 

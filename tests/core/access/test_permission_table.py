@@ -114,7 +114,12 @@ def test_organization_may_forbid_keys_of_plain_members(cast: Cast) -> None:
         "Organization 'Acme' does not allow using personal API keys. "
         "Contact an admin to enable personal API keys for this organization."
     )
-    for path in (persons(cast.team.pk), "/api/projects/", "/api/organizations/@current/", f"/api/projects/{cast.team.pk}"):
+    for path in (
+        persons(cast.team.pk),
+        "/api/projects/",
+        "/api/organizations/@current/",
+        f"/api/projects/{cast.team.pk}",
+    ):
         assert problem(cast.as_member().get(path)) == expected
         assert cast.as_owner().get(path).status_code == 200
     client = Client()
@@ -157,7 +162,8 @@ def test_project_of_another_organization_is_missing_inside_ones_own(cast: Cast) 
     assert problem(restricted.get(path)) == forbidden(PROJECTS_ONLY)
 
 
-def test_user_without_an_organization(cast: Cast) -> None:
+@pytest.mark.django_db
+def test_user_without_an_organization() -> None:
     caller = Caller(make_key(make_user()))
     expected = missing("You need to belong to an organization.")
     assert problem(caller.get("/api/organizations/@current/")) == expected

@@ -2,11 +2,13 @@ import logging
 
 import pytest
 from django.db import DataError, OperationalError
+from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.urls import include, re_path
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions, serializers
 from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.api.errors import Conflict, Invalid, problem_of
@@ -20,6 +22,8 @@ from tests.core.http import Caller, parsed, problem
 ME = "/api/users/@me/"
 VALID = "validation_error"
 INVALID = "invalid_request"
+TOO_LONG = "Ensure this field has no more than 3 characters."
+NO_OBJECT = "Invalid data. Expected a dictionary, but got int."
 
 
 class Inner(serializers.Serializer):
@@ -40,12 +44,12 @@ class Echo(ApiMixin):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
-    def post(self, request):
+    def post(self, request: Request) -> Response:
         body = Outer(data=request.data)
         body.is_valid(raise_exception=True)
         return Response(body.validated_data)
 
-    def get(self, request):
+    def get(self, request: Request) -> Response:
         failure = {
             "boom": RuntimeError("secret phx_123456789"),
             "operational": OperationalError("host=secret"),
@@ -57,7 +61,7 @@ class Echo(ApiMixin):
         raise failure
 
 
-def plain_failure(request):
+def plain_failure(_: HttpRequest) -> None:
     raise RuntimeError("secret phx_123456789")
 
 
@@ -82,8 +86,8 @@ def echo(settings) -> Client:  # noqa: ANN001
         ({"name": ""}, "blank", "This field may not be blank.", "name"),
         ({"name": "long name"}, "max_length", "Ensure this field has no more than 3 characters.", "name"),
         ({"name": []}, "invalid_input", "Not a valid string.", "name"),
-        ({"name": "a", "config": {"host": "long"}}, "max_length", "Ensure this field has no more than 3 characters.", "config__host"),
-        ({"name": "a", "config": 1}, "invalid_input", "Invalid data. Expected a dictionary, but got int.", "config__non_field_errors"),
+        ({"name": "a", "config": {"host": "long"}}, "max_length", TOO_LONG, "config__host"),
+        ({"name": "a", "config": 1}, "invalid_input", NO_OBJECT, "config__non_field_errors"),
         ({"name": "a", "ids": [1, 2, 3, "x"]}, "invalid_input", "A valid integer is required.", "ids__3"),
         ({"name": "a", "ids": "x"}, "not_a_list", 'Expected a list of items but got type "str".', "ids"),
         ({"name": "a", "items": [{"host": "a"}, {}]}, "required", "This field is required.", "items__1__host"),
@@ -267,5 +271,5 @@ def test_logs_hold_no_secrets(cast: Cast, echo: Client, capfd: pytest.CaptureFix
 
 
 def test_middleware_lets_no_exception_of_a_view_past(rf: RequestFactory) -> None:
-    middleware = RequestContextMiddleware(lambda request: Response())
+    middleware = RequestContextMiddleware(lambda _: Response())
     assert middleware.process_exception(rf.get("/"), ValueError("x")).status_code == 500

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def team(db: None) -> "Team":  # noqa: ARG001 asks for the database
+def team(db: None) -> "Team":
     """A project without members, known by its token only, which is all that capture looks at."""
     # Imported late: this file is read before Django is set up.
     from core.tenancy.models import Organization, Project, Team

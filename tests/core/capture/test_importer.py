@@ -359,7 +359,7 @@ def start(path: Path | str, *options: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture
-def committed_team(transactional_db: None) -> Team:  # noqa: ARG001 asks for the database
+def committed_team(transactional_db: None) -> Team:
     organization = Organization.objects.create(name="Acme", slug="acme")
     project = Project.objects.create(organization=organization)
     return Team.objects.create(id=project.id, project=project, organization=organization)

@@ -56,9 +56,7 @@ def test_properties_may_be_json_text_or_a_form_field(api: Api, capture: Callable
     person = capture()
     url = api.url(f"/{person.id}/")
     api.send("PATCH", f"/{person.id}/", {"properties": '{"a": 1}'})
-    api.client.generic(
-        "PATCH", url, b"properties=%7B%22b%22%3A+2%7D", content_type="application/x-www-form-urlencoded"
-    )
+    api.client.generic("PATCH", url, b"properties=%7B%22b%22%3A+2%7D", content_type="application/x-www-form-urlencoded")
     api.client.generic(
         "PATCH",
         url,
@@ -156,9 +154,7 @@ def test_delete_property_takes_one_key_or_many(api: Api, capture: Callable[..., 
 
 
 @pytest.mark.parametrize("flags", ["", "?delete_events=false", "?delete_events=0&delete_recordings=no"])
-def test_delete_answers_204_and_the_id_can_be_used_again(
-    api: Api, capture: Callable[..., Person], flags: str
-) -> None:
+def test_delete_answers_204_and_the_id_can_be_used_again(api: Api, capture: Callable[..., Person], flags: str) -> None:
     person = capture("ann", set={"old": 1})
 
     answer = api.send("DELETE", f"/{person.id}/{flags}")

@@ -21,9 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def new_event(who: str, name: str = "click", **fields: Any) -> NewEvent:
     uuid: UUID = fields.pop("uuid", None) or uuid4()
-    return NewEvent(
-        uuid=uuid, event=name, distinct_id=who, timestamp=datetime.now(UTC), properties={}, **fields
-    )
+    return NewEvent(uuid=uuid, event=name, distinct_id=who, timestamp=datetime.now(UTC), properties={}, **fields)
 
 
 def at_once(jobs: Sequence[Callable[[], None]]) -> None:
@@ -94,9 +92,7 @@ def test_merges_in_both_directions_never_deadlock_and_leave_one_owner_per_id() -
                 for _ in range(6):
                     one, other = chance.sample(ids, 2)
                     name = chance.choice(["click", "$identify", "$merge_dangerously"])
-                    batch.append(
-                        new_event(one, name, set={one: seed}, merge_with=None if name == "click" else other)
-                    )
+                    batch.append(new_event(one, name, set={one: seed}, merge_with=None if name == "click" else other))
                 events_ingest(team=team, events=batch)
 
         return write
@@ -121,9 +117,7 @@ def test_deleting_while_events_arrive_keeps_every_id_usable() -> None:
         for _ in range(15):
             person = Person.objects.for_team(team.id).first()
             if person is not None:
-                ref = PersonRef(
-                    team=team, organization_id=uuid4(), id=person.id, uuid=person.uuid, by_user_id=None
-                )
+                ref = PersonRef(team=team, organization_id=uuid4(), id=person.id, uuid=person.uuid, by_user_id=None)
                 try:
                     person_delete(person=ref)
                 except PersonGoneError:

@@ -53,7 +53,9 @@ def test_a_person_has_the_uuid_that_posthog_derives(team_id: int, distinct_id: s
     assert person_uuid(team_id, distinct_id) == UUID(expected)
 
 
-@pytest.mark.parametrize("word", ["", "  ", "null", "None", "'undefined'", '"guest"', "Anonymous", "0", "[object Object]"])
+@pytest.mark.parametrize(
+    "word", ["", "  ", "null", "None", "'undefined'", '"guest"', "Anonymous", "0", "[object Object]"]
+)
 def test_placeholders_are_not_mergeable(word: str) -> None:
     assert not is_mergeable(word)
 
@@ -218,9 +220,7 @@ def test_the_deleted_distinct_id_itself_is_not_kept(team: IngestTeam) -> None:
 
     events_ingest(team=team, events=[new_event("ann@example.org")])
     person = person_of(team, "ann@example.org")
-    person_delete(
-        person=PersonRef(team=team, organization_id=uuid4(), id=person.id, uuid=person.uuid, by_user_id=None)
-    )
+    person_delete(person=PersonRef(team=team, organization_id=uuid4(), id=person.id, uuid=person.uuid, by_user_id=None))
     with connection.cursor() as cursor:
         cursor.execute("SELECT row_to_json(t)::text FROM core_distinctidtombstone t")
         assert "ann" not in str(cursor.fetchall())

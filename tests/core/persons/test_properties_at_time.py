@@ -45,9 +45,7 @@ def test_properties_are_those_of_the_moment(api: Api, history: Person, moment: s
 
 
 def test_the_answer_says_how_it_was_worked_out(api: Api, history: Person) -> None:
-    body = at(
-        api, person_id=str(history.uuid), timestamp="2024-03-12T00:00:00Z", include_set_once="TRUE"
-    ).json()
+    body = at(api, person_id=str(history.uuid), timestamp="2024-03-12T00:00:00Z", include_set_once="TRUE").json()
     assert {key: body["properties"][key] for key in ("plan", "first")} == {"plan": "team", "first": "ad"}
     assert body["id"] == history.id
     assert body["name"] == "ann"
@@ -123,9 +121,7 @@ def test_an_earlier_life_counts_nowhere(api: Api, history: Person, capture: Call
         ({"distinct_id": "\x00", "timestamp": "2024-01-01"}, 404, "Person with distinct_id '\ufffd' not found"),
     ],
 )
-def test_errors_have_the_old_key_beside_the_envelope(
-    api: Api, params: dict[str, str], status: int, error: str
-) -> None:
+def test_errors_have_the_old_key_beside_the_envelope(api: Api, params: dict[str, str], status: int, error: str) -> None:
     answer = at(api, **params)
     assert answer.status_code == status
     assert answer.json()["error"] == answer.json()["detail"] == error

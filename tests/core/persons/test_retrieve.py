@@ -24,21 +24,23 @@ def test_a_person_by_both_ids_under_both_prefixes(
     by_id, by_uuid = api.get(f"/{person.id}{slash}"), api.get(f"/{person.uuid}{slash}")
 
     assert (by_id.status_code, by_id["Content-Type"]) == (200, "application/json")
-    assert by_id.json() == by_uuid.json() == {
-        "id": person.id,
-        "name": "ann@example.org",
-        "distinct_ids": ["ann"],
-        "properties": person.properties,
-        "created_at": person.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "uuid": str(person.uuid),
-        "is_identified": False,
-        "last_seen_at": None,
-    }
+    assert (
+        by_id.json()
+        == by_uuid.json()
+        == {
+            "id": person.id,
+            "name": "ann@example.org",
+            "distinct_ids": ["ann"],
+            "properties": person.properties,
+            "created_at": person.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "uuid": str(person.uuid),
+            "is_identified": False,
+            "last_seen_at": None,
+        }
+    )
 
 
-def test_the_stranger_gets_404_as_for_a_missing_person(
-    api: Api, stranger: Api, capture: Callable[..., Person]
-) -> None:
+def test_the_stranger_gets_404_as_for_a_missing_person(api: Api, stranger: Api, capture: Callable[..., Person]) -> None:
     person = capture()
     answers = [stranger.get(f"/{person.id}"), stranger.get(f"/{person.uuid}"), api.get("/999999999")]
     assert {answer.status_code for answer in answers} == {404}

@@ -1,0 +1,57 @@
+"""One process that asks ClickHouse for histories, ours or bare, in small portions on request over its standard input."""
+
+import os
+import resource
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import clickhouse_connect
+import django
+import orjson
+from django.conf import settings
+
+AT = datetime(2026, 6, 1, tzinfo=UTC)
+BARE = (
+    "SELECT `set`, set_once, unset FROM person_property_updates WHERE team_id = {team_id:Int64} "
+    "AND distinct_id IN {ids:Array(String)} AND timestamp <= {at:DateTime64(6, 'UTC')} ORDER BY timestamp, ingested_at"
+)
+"""The rows of one person's history and nothing else: no fold, no ties, no generations."""
+
+
+def main() -> None:
+    """Answer each line with the milliseconds of each repetition."""
+    django.setup()
+    from events import history
+
+    url = settings.CLICKHOUSE_URL
+    bare = clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False, compress=False)
+    for line in sys.stdin.buffer:
+        asked: dict[str, Any] = orjson.loads(line)
+        team, ids = asked["team"], asked["ids"]
+        samples, operations = [], 0
+        before = _peak_bytes()
+        for number in range(asked["repeat"]):
+            mine = ids[number % len(ids)]
+            begin = time.perf_counter()
+            if asked["who"] == "ours":
+                pairs = [(text, 0) for text in mine]
+                answer = history.properties_at(team_id=team, ids=pairs, at=AT, include_set_once=asked["once"])
+                operations = answer.operations_applied
+            else:
+                parameters = {"team_id": team, "ids": mine, "at": "2026-06-01 00:00:00.000000"}
+                operations = len(bare.query(BARE, parameters=parameters).result_rows)
+            samples.append((time.perf_counter() - begin) * 1000)
+        answered = {"ms": samples, "operations": operations, "grown_bytes": _peak_bytes() - before}
+        sys.stdout.buffer.write(orjson.dumps(answered) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "persons_api.settings")
+    main()

@@ -1,0 +1,61 @@
+"""Limit and offset paging: lenient numbers, absolute links that keep every other parameter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.request import Request
+from rest_framework.utils.urls import remove_query_param, replace_query_param
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a list the caller wants."""
+
+    limit: int
+    offset: int
+
+
+def read_window(request: Request, *, default: int = DEFAULT_LIMIT, maximum: int = MAX_LIMIT) -> Window:
+    """Read `limit` and `offset`; what is no usable number counts as absent."""
+    params = request.query_params
+    limit = _number(params, "limit")
+    offset = _number(params, "offset")
+    return Window(limit=min(limit, maximum) if limit > 0 else default, offset=max(offset, 0))
+
+
+def page(
+    request: Request, window: Window, results: Sequence[Any], *, count: int | None = None, more: bool | None = None
+) -> dict[str, Any]:
+    """Return the answer of a list; a list that does not count says with `more` whether it goes on."""
+    following = more if more is not None else window.offset + window.limit < (count or 0)
+    answer: dict[str, Any] = {} if count is None else {"count": count}
+    answer["next"] = _link(request, window, window.offset + window.limit) if following else None
+    answer["previous"] = _link(request, window, window.offset - window.limit) if window.offset > 0 else None
+    answer["results"] = results
+    return answer
+
+
+def _number(params: Mapping[str, str], name: str) -> int:
+    raw = params.get(name, "").strip()
+    if not raw.isdecimal() or len(raw) > len(str(2**62)):
+        return 0
+    return min(int(raw), 2**62)
+
+
+def _link(request: Request, window: Window, offset: int) -> str:
+    url = replace_query_param(request.build_absolute_uri(), "limit", window.limit)
+    if offset <= 0:
+        return remove_query_param(url, "offset")
+    return replace_query_param(url, "offset", offset)
+
+
+class LimitOffsetPage(LimitOffsetPagination):
+    """The same rules for querysets and for the OpenAPI document."""
+
+    default_limit = DEFAULT_LIMIT
+    max_limit = MAX_LIMIT

@@ -1,0 +1,67 @@
+"""How organizations and members look in the OpenAPI document."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+
+class UserBasicSerializer(serializers.Serializer[Any]):
+    """A user as other objects name one."""
+
+    id = serializers.IntegerField(read_only=True)
+    uuid = serializers.UUIDField(read_only=True)
+    distinct_id = serializers.CharField(read_only=True, allow_null=True)
+    first_name = serializers.CharField(read_only=True)
+    last_name = serializers.CharField(read_only=True)
+    email = serializers.EmailField(read_only=True)
+    is_email_verified = serializers.BooleanField(read_only=True, allow_null=True)
+    hedgehog_config = serializers.DictField(read_only=True, allow_null=True)
+    role_at_organization = serializers.CharField(read_only=True, allow_null=True)
+
+
+class OrganizationMemberSerializer(serializers.Serializer[Any]):
+    """One member."""
+
+    id = serializers.UUIDField(read_only=True)
+    user = UserBasicSerializer(read_only=True)
+    level = serializers.IntegerField(read_only=True)
+    joined_at = serializers.DateTimeField(read_only=True)
+    updated_at = serializers.DateTimeField(read_only=True)
+    is_2fa_enabled = serializers.BooleanField(read_only=True)
+    has_social_auth = serializers.BooleanField(read_only=True)
+    last_login = serializers.DateTimeField(read_only=True, allow_null=True)
+
+
+class ProjectNameSerializer(serializers.Serializer[Any]):
+    """The shortest form of a project."""
+
+    id = serializers.IntegerField(read_only=True)
+    organization_id = serializers.UUIDField(read_only=True)
+    name = serializers.CharField(read_only=True)
+
+
+class OrganizationSerializer(serializers.Serializer[Any]):
+    """An organization with its projects."""
+
+    id = serializers.UUIDField(read_only=True)
+    name = serializers.CharField(max_length=64)
+    slug = serializers.CharField(read_only=True)
+    logo_media_id = serializers.CharField(read_only=True, allow_null=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    updated_at = serializers.DateTimeField(read_only=True)
+    membership_level = serializers.IntegerField(read_only=True, allow_null=True)
+    plugins_access_level = serializers.IntegerField(read_only=True)
+    teams = serializers.ListField(child=serializers.DictField(), read_only=True)
+    projects = ProjectNameSerializer(many=True, read_only=True)
+    available_product_features = serializers.ListField(child=serializers.DictField(), read_only=True)
+    is_member_join_email_enabled = serializers.BooleanField(read_only=True)
+    metadata = serializers.DictField(read_only=True)
+    customer_id = serializers.CharField(read_only=True, allow_null=True)
+    enforce_2fa = serializers.BooleanField(allow_null=True, required=False)
+    members_can_invite = serializers.BooleanField(required=False)
+    members_can_use_personal_api_keys = serializers.BooleanField(required=False)
+    allow_publicly_shared_resources = serializers.BooleanField(required=False)
+    member_count = serializers.IntegerField(read_only=True)
+    is_ai_data_processing_approved = serializers.BooleanField(read_only=True, allow_null=True)
+    default_experiment_stats_method = serializers.CharField(read_only=True, allow_null=True)
+    default_role_id = serializers.CharField(read_only=True, allow_null=True)

@@ -1,0 +1,89 @@
+"""Making an organization, a project, a user and a key in one go, for operators and test harnesses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils.text import slugify
+
+from core.tenancy.models import Level, Organization, OrganizationMembership, Project, Team, User, random_token
+from core.users.services import key_create
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What should be there afterwards."""
+
+    organization: str
+    project: str
+    email: str
+    password: str | None = None
+    level: Level | None = None
+    """Owner for a new member; None leaves an existing member as they are."""
+    label: str = "provisioned"
+    scopes: Sequence[str] = ("*",)
+    scoped_teams: Sequence[int] = ()
+    scoped_organizations: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What is there now; the key is shown this once."""
+
+    organization_id: str
+    project_id: int
+    api_token: str
+    user_id: int
+    email: str
+    personal_api_key: str
+
+
+def organization_create(*, name: str) -> Organization:
+    """Make an organization with a slug that nobody has."""
+    base = slugify(name)[:36] or "organization"
+    slug = base if not Organization.objects.filter(slug=base).exists() else f"{base}-{random_token('', 6).lower()}"
+    return Organization.objects.create(name=name, slug=slug)
+
+
+def project_create(*, organization: Organization, name: str) -> Team:
+    """Make a project with its one environment."""
+    with transaction.atomic():
+        project = Project.objects.create(organization=organization, name=name)
+        return Team.objects.create(id=project.pk, project=project, organization=organization, name=name)
+
+
+@transaction.atomic
+def provision(*, wish: Wish) -> Provisioned:
+    """Find or make organization (by name), project (by name in it) and user (by e-mail); always make a key."""
+    organization = Organization.objects.filter(name=wish.organization).order_by("created_at").first()
+    organization = organization or organization_create(name=wish.organization)
+    team = Team.objects.filter(organization=organization, project__name=wish.project).order_by("pk").first()
+    team = team or project_create(organization=organization, name=wish.project)
+    user = User.objects.filter(email__iexact=wish.email).first()
+    if user is None:
+        user = User.objects.create_user(wish.email, wish.password, first_name=wish.email.partition("@")[0][:150])
+    elif wish.password:
+        user.set_password(wish.password)
+    user.current_organization, user.current_team = organization, team
+    user.save()
+    membership, is_new = OrganizationMembership.objects.get_or_create(
+        organization=organization, user=user, defaults={"level": wish.level or Level.OWNER}
+    )
+    if not is_new and wish.level is not None and membership.level != wish.level:
+        membership.level = wish.level
+        membership.save()
+    _, value = key_create(
+        user=user,
+        label=wish.label,
+        scopes=wish.scopes,
+        scoped_teams=wish.scoped_teams,
+        scoped_organizations=wish.scoped_organizations,
+    )
+    return Provisioned(
+        organization_id=str(organization.pk),
+        project_id=team.pk,
+        api_token=team.api_token,
+        user_id=user.pk,
+        email=user.email,
+        personal_api_key=value,
+    )

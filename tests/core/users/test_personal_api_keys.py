@@ -1,0 +1,154 @@
+from typing import Any
+
+import orjson
+import pytest
+from django.test import Client
+
+from core.access.models import PersonalAPIKey, hash_key_value
+from core.activity.models import ActivityLog
+from tests.core.conftest import Cast
+from tests.core.http import Caller, parsed, problem
+from tests.factories import make_key
+
+KEYS = "/api/personal_api_keys"
+UNSUPPORTED = "This action does not support Personal API Key access"
+FIELDS = {
+    "id", "label", "value", "mask_value", "created_at", "last_used_at", "last_rolled_at", "user_id", "scopes",
+    "scoped_teams", "scoped_organizations",
+}  # fmt: skip
+
+
+@pytest.fixture
+def browser(cast: Cast) -> Client:
+    client = Client(raise_request_exception=False)
+    client.force_login(cast.owner)
+    return client
+
+
+def send(browser: Client, method: str, path: str, body: Any = None) -> Any:
+    return browser.generic(method, path, orjson.dumps(body or {}), content_type="application/json")
+
+
+def test_key_is_made_and_works(cast: Cast, browser: Client) -> None:
+    body = {"label": "ci", "scopes": ["person:read", "user:read"], "scoped_teams": [cast.team.pk]}
+    response = send(browser, "POST", f"{KEYS}/", body)
+    assert response.status_code == 201
+    made = parsed(response)
+    assert set(made) == FIELDS
+    assert made["value"].startswith("phx_")
+    assert made["mask_value"] == f"{made['value'][:4]}...{made['value'][-4:]}"
+    assert (made["scopes"], made["scoped_teams"], made["scoped_organizations"]) == (
+        body["scopes"], [cast.team.pk], [],
+    )  # fmt: skip
+    assert PersonalAPIKey.objects.get(pk=made["id"]).secure_value == hash_key_value(made["value"])
+    assert Caller(made["value"]).get("/api/users/@me/").status_code == 200
+    listed = parsed(browser.get(KEYS))
+    assert listed[0]["id"] == made["id"]
+    assert {item["value"] for item in listed} == {None}
+    assert parsed(browser.get(f"{KEYS}/{made['id']}"))["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "detail", "attr"),
+    [
+        ({"scopes": ["person:fly"]}, "invalid_input", "Invalid scope: person:fly", "scopes"),
+        ({"scopes": ["a:b:c"]}, "invalid_input", "Invalid scope: a:b:c", "scopes"),
+        ({"scopes": []}, "empty", "This list may not be empty.", "scopes"),
+        ({"scopes": None}, "null", "This field may not be null.", "scopes"),
+        ({"label": "x" * 41}, "max_length", "Ensure this field has no more than 40 characters.", "label"),
+        ({"label": ""}, "blank", "This field may not be blank.", "label"),
+        (
+            {"scoped_teams": [10**9]},
+            "invalid_input",
+            "You must be a member of all teams that you are scoping the key to.",
+            "scoped_teams",
+        ),
+        ({"scoped_organizations": ["x"]}, "invalid_input", "Invalid organization UUID", "scoped_organizations"),
+        (
+            {"scoped_organizations": ["00000000-0000-4000-8000-000000000000"]},
+            "invalid_input",
+            "You must be a member of all organizations that you are scoping the key to.",
+            "scoped_organizations",
+        ),
+    ],
+)
+def test_wrong_wishes_are_refused(browser: Client, change: dict[str, Any], code: str, detail: str, attr: str) -> None:
+    response = send(browser, "POST", KEYS, {"label": "ci", "scopes": ["*"], **change})
+    assert problem(response) == (400, "validation_error", code, detail, attr)
+
+
+def test_projects_of_others_cannot_be_named(cast: Cast, browser: Client) -> None:
+    response = send(browser, "POST", KEYS, {"label": "ci", "scopes": ["*"], "scoped_teams": [cast.outside_team.pk]})
+    assert problem(response)[4] == "scoped_teams"
+
+
+def test_eleventh_key_is_refused(cast: Cast, browser: Client) -> None:
+    for _ in range(9):
+        make_key(cast.owner)
+    expected = "You can only have 10 personal API keys. Remove an existing key before creating a new one."
+    response = send(browser, "POST", KEYS, {"label": "ci", "scopes": ["*"]})
+    assert problem(response) == (400, "validation_error", "invalid_input", expected, None)
+
+
+def test_rolled_key_keeps_everything_but_its_value(cast: Cast, browser: Client) -> None:
+    value = make_key(cast.owner, scopes=["user:read"])
+    before = PersonalAPIKey.objects.get(secure_value=hash_key_value(value))
+    rolled = parsed(send(browser, "POST", f"{KEYS}/{before.pk}/roll"))
+    assert rolled["id"] == before.pk
+    assert rolled["scopes"] == ["user:read"]
+    assert rolled["last_rolled_at"]
+    assert rolled["value"] != value
+    assert Caller(value).get("/api/users/@me/").status_code == 401
+    assert Caller(rolled["value"]).get("/api/users/@me/").status_code == 200
+
+
+def test_key_can_be_changed_and_deleted(cast: Cast, browser: Client) -> None:
+    value = make_key(cast.owner)
+    key = PersonalAPIKey.objects.get(secure_value=hash_key_value(value))
+    changed = parsed(send(browser, "PATCH", f"{KEYS}/{key.pk}/", {"label": "new", "scopes": ["user:read"]}))
+    assert (changed["label"], changed["scopes"], changed["value"]) == ("new", ["user:read"], None)
+    assert problem(send(browser, "PUT", f"{KEYS}/{key.pk}/", {"label": "new"}))[2:] == (
+        "required", "This field is required.", "scopes",
+    )  # fmt: skip
+    assert send(browser, "DELETE", f"{KEYS}/{key.pk}").status_code == 204
+    assert Caller(value).get("/api/users/@me/").status_code == 401
+
+
+def test_keys_of_others_are_not_there(cast: Cast, browser: Client) -> None:
+    key = PersonalAPIKey.objects.get(user=cast.member)
+    for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/roll")):
+        assert problem(send(browser, method, f"{KEYS}/{key.pk}{path}"))[0] == 404
+    assert problem(browser.get(f"{KEYS}/@current"))[0] == 404
+
+
+def test_key_sees_only_itself(cast: Cast) -> None:
+    value = make_key(cast.owner, scopes=["person:read"], scoped_teams=[cast.team.pk])
+    other = PersonalAPIKey.objects.exclude(secure_value=hash_key_value(value)).filter(user=cast.owner).get()
+    caller = Caller(value)
+    own = parsed(caller.get(f"{KEYS}/@current"))
+    assert (own["scopes"], own["scoped_teams"], own["value"]) == (["person:read"], [cast.team.pk], None)
+    assert parsed(caller.get(f"{KEYS}/{own['id']}/"))["id"] == own["id"]
+    refused = (403, "authentication_error", "permission_denied", UNSUPPORTED, None)
+    assert problem(caller.get(f"{KEYS}/{other.pk}")) == refused
+    for method, path in (
+        ("GET", ""),
+        ("POST", ""),
+        ("PATCH", "/@current"),
+        ("DELETE", "/@current"),
+        ("POST", "/@current/roll"),
+    ):
+        assert problem(caller(method, f"{KEYS}{path}", {})) == refused
+
+
+def test_what_happens_to_keys_is_logged_per_organization(cast: Cast, browser: Client) -> None:
+    made = parsed(send(browser, "POST", KEYS, {"label": "ci", "scopes": ["person:read"]}))
+    send(browser, "PATCH", f"{KEYS}/{made['id']}", {"label": "new"})
+    send(browser, "PATCH", f"{KEYS}/{made['id']}", {"label": "new"})
+    send(browser, "DELETE", f"{KEYS}/{made['id']}")
+    entries = list(ActivityLog.objects.filter(scope="PersonalAPIKey", item_id=made["id"]).order_by("created_at"))
+    assert [entry.activity for entry in entries] == ["created", "updated", "deleted"]
+    assert {entry.organization_id for entry in entries} == {cast.organization.pk}
+    assert entries[1].detail["changes"] == [
+        {"type": "PersonalAPIKey", "action": "changed", "field": "label", "before": "ci", "after": "new"}
+    ]
+    assert made["value"] not in orjson.dumps([entry.detail for entry in entries]).decode()

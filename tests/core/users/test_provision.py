@@ -1,0 +1,110 @@
+import io
+from typing import Any
+
+import orjson
+import pytest
+from django.core.management import CommandError, call_command
+
+from core.access.models import PersonalAPIKey
+from core.tenancy.models import Organization, OrganizationMembership, Team, User
+from tests.core.http import Caller, parsed
+
+pytestmark = pytest.mark.django_db
+
+
+def provision(**options: Any) -> dict[str, Any]:
+    out = io.StringIO()
+    call_command("provision", json=True, stdout=out, **options)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 1
+    return orjson.loads(lines[0])
+
+
+def test_everything_has_a_default() -> None:
+    made = provision()
+    assert list(made) == ["organization_id", "project_id", "api_token", "user_id", "email", "personal_api_key"]
+    body = parsed(Caller(made["personal_api_key"]).get("/api/users/@me/"))
+    assert body["organization"]["membership_level"] == 15
+    assert body["team"]["id"] == made["project_id"]
+    assert body["team"]["api_token"] == made["api_token"]
+
+
+def test_what_is_there_is_found_and_the_key_is_new() -> None:
+    first = provision(organization="Acme", project="Shop", email="mia@example.org")
+    second = provision(organization="Acme", project="Shop", email="Mia@Example.org")
+    assert {key for key in first if first[key] != second[key]} == {"personal_api_key"}
+    assert (Organization.objects.count(), Team.objects.count(), User.objects.count()) == (1, 1, 1)
+    assert PersonalAPIKey.objects.count() == 2
+
+
+def test_existing_user_becomes_a_member_of_a_new_organization() -> None:
+    first = provision(organization="Acme", email="mia@example.org")
+    second = provision(organization="Other", email="mia@example.org", level="member")
+    assert first["user_id"] == second["user_id"]
+    levels = dict(OrganizationMembership.objects.values_list("organization__name", "level"))
+    assert levels == {"Acme": 15, "Other": 1}
+
+
+def test_level_of_a_member_changes_only_on_request() -> None:
+    provision(level="member")
+    provision()
+    assert OrganizationMembership.objects.get().level == 1
+    provision(level="8")
+    assert OrganizationMembership.objects.get().level == 8
+
+
+def test_same_project_name_in_another_organization_is_another_project() -> None:
+    assert provision(organization="A")["project_id"] != provision(organization="B")["project_id"]
+
+
+def test_key_can_be_narrowed() -> None:
+    made = provision()
+    narrow = provision(
+        scopes="person:read, query:read",
+        scoped_teams=str(made["project_id"]),
+        scoped_organizations=made["organization_id"],
+        label="reader",
+    )
+    shown = parsed(Caller(narrow["personal_api_key"]).get("/api/personal_api_keys/@current"))
+    assert shown["label"] == "reader"
+    assert shown["scopes"] == ["person:read", "query:read"]
+    assert shown["scoped_teams"] == [made["project_id"]]
+    assert shown["scoped_organizations"] == [made["organization_id"]]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scopes": "person:fly"},
+        {"scopes": ""},
+        {"scoped_teams": "x"},
+        {"scoped_teams": "99999"},
+        {"scoped_organizations": "nonsense"},
+        {"email": "nobody"},
+        {"label": ""},
+        {"organization": "x" * 65},
+    ],
+)
+def test_wrong_options_change_nothing(options: dict[str, Any]) -> None:
+    with pytest.raises(CommandError):
+        call_command("provision", **options)
+    assert User.objects.count() == Organization.objects.count() == 0
+
+
+def test_eleventh_key_is_refused_with_the_reason() -> None:
+    for _ in range(10):
+        provision()
+    with pytest.raises(CommandError, match="10 personal API keys"):
+        provision()
+
+
+def test_password_can_log_in() -> None:
+    provision(email="mia@example.org", password="correct horse battery")
+    assert User.objects.get().check_password("correct horse battery")
+
+
+def test_output_for_people_shows_the_key() -> None:
+    out = io.StringIO()
+    call_command("provision", stdout=out)
+    assert "phx_" in out.getvalue()
+    assert "not shown again" in out.getvalue()
