@@ -35,7 +35,7 @@ class Resource:
 
 
 RESOURCES: tuple[Resource, ...] = (
-    Resource("persons", PersonViewSet, scope="person", trees=(PROJECT, ENVIRONMENT), suffixes=("csv", "json")),
+    Resource("persons", PersonViewSet, scope="person", trees=(PROJECT, ENVIRONMENT), suffixes=("json",)),
     Resource("projects", ProjectViewSet, scope="project", trees=(TOP, ORGANIZATION)),
     Resource("environments", EnvironmentViewSet, scope="project", trees=(TOP,)),
     Resource("environments", ProjectEnvironmentViewSet, scope="project", trees=(PROJECT,)),

@@ -1,10 +1,12 @@
 """The base of every viewset: DRF's rules without its per-request overhead."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, serializers, status
 from rest_framework.authentication import BaseAuthentication
@@ -20,6 +22,7 @@ from rest_framework.viewsets import GenericViewSet
 from core.access.context import Access, Caller
 from core.access.routing import Route
 from core.api.errors import ApiError
+from core.api.json import dumps
 from core.api.negotiation import FormatFirstNegotiation
 from core.api.pagination import Window, page, read_window
 from core.api.renderers import ORJSONRenderer
@@ -69,6 +72,14 @@ def refused(detail: str) -> Method:
     return cast("Method", extend_schema(exclude=True)(method))
 
 
+@dataclass(slots=True)
+class Answer:
+    """What a view answers, before it is known in which form: JSON goes out without DRF's template response."""
+
+    data: Any
+    status: int = status.HTTP_200_OK
+
+
 class EmptySerializer(serializers.Serializer[Any]):
     """No fields: for methods that read their body themselves."""
 
@@ -83,6 +94,17 @@ def _shared[T](kinds: tuple[type[T], ...]) -> list[T]:
 def _allow_header(view_class: type, methods: tuple[tuple[str, str], ...]) -> str:
     allowed = {method.upper() for method, name in methods if not getattr(getattr(view_class, name), "refused", False)}
     return ", ".join([*sorted(allowed - {"HEAD"}), *(["HEAD"] if "HEAD" in allowed else []), "OPTIONS"])
+
+
+def _json_response(answer: Answer, headers: Mapping[str, str]) -> HttpResponse:
+    body = b"" if answer.data is None else dumps(answer.data)
+    response = HttpResponse(body, status=answer.status, content_type=_JSON.media_type)
+    if not body:
+        # Some clients parse every answer that has a JSON content type.
+        del response.headers["Content-Type"]
+    for name, value in headers.items():
+        response.headers[name] = value
+    return response
 
 
 class ApiMixin(APIView):
@@ -141,6 +163,10 @@ class ApiMixin(APIView):
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 DRF's
         """Show errors as JSON where the caller asked for a table."""
         accepted = getattr(request, "accepted_renderer", None)
+        if isinstance(response, Answer):
+            if isinstance(accepted, ORJSONRenderer):
+                return _json_response(response, self.headers)
+            response = Response(response.data, status=response.status)
         if getattr(response, "exception", False) and not isinstance(accepted, BrowsableAPIRenderer):
             request.accepted_renderer, request.accepted_media_type = _JSON, _JSON.media_type
         return super().finalize_response(request, response, *args, **kwargs)
@@ -184,9 +210,9 @@ class ApiViewSet(ApiMixin, GenericViewSet[Any]):
 
     def page_response(
         self, window: Window, results: Sequence[Any], *, count: int | None = None, more: bool | None = None
-    ) -> Response:
+    ) -> Answer:
         """Answer one page of a list."""
-        return Response(page(self.request, window, results, count=count, more=more))
+        return Answer(page(self.request, window, results, count=count, more=more))
 
 
 class TeamViewSet(ApiViewSet):

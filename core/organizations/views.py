@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.api.errors import NotFound
-from core.api.views import ApiViewSet
+from core.api.views import Answer, ApiViewSet
 from core.organizations.serializers import OrganizationMemberSerializer, OrganizationSerializer
 from core.tenancy.answers import member, organization_full
 from core.tenancy.queries import Row, members_of, organizations_of, visible_teams
@@ -22,7 +22,7 @@ class OrganizationViewSet(ApiViewSet):
 
     identity = "organization"
 
-    def list(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
+    def list(self, request: Request, **_: Any) -> Answer:  # noqa: ANN401 URL arguments
         """Organizations the caller belongs to and the key may see."""
         del request
         window = self.window()
@@ -48,7 +48,7 @@ class OrganizationViewSet(ApiViewSet):
 class MemberViewSet(ApiViewSet):
     """Members of one organization."""
 
-    def list(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
+    def list(self, request: Request, **_: Any) -> Answer:  # noqa: ANN401 URL arguments
         """Active members in the order they joined."""
         del request
         window = self.window()

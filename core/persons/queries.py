@@ -36,7 +36,7 @@ _COLUMNS: Final = (
     + ", ARRAY("
     + _IDS_OF_PERSON
 )
-_DETAIL: Final = "SELECT " + _COLUMNS + " " + str(MAX_DISTINCT_IDS_IN_DETAIL) + ") FROM core_person p "
+_DETAIL: Final = f"SELECT {_COLUMNS} {MAX_DISTINCT_IDS_IN_DETAIL}) FROM core_person p "  # noqa: S608 own constants
 DETAIL_BY_ID: Final = _DETAIL + "WHERE p.team_id = %s AND p.id = %s"
 DETAIL_BY_UUID: Final = _DETAIL + "WHERE p.team_id = %s AND p.uuid = %s"
 DETAIL_BY_DISTINCT_ID: Final = (

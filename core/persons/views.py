@@ -6,12 +6,11 @@ from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from core.api.errors import ApiError, Invalid, NotFound
 from core.api.params import flag
 from core.api.values import json_repaired
-from core.api.views import TeamViewSet, action, refused
+from core.api.views import Answer, TeamViewSet, action, refused
 from core.persons import point_in_time, queries, services
 from core.persons.ingest import IngestTeam
 from core.persons.serializers import (
@@ -59,7 +58,7 @@ class PersonViewSet(TeamViewSet):
         ],
         responses=PaginatedPersonList,
     )
-    def list(self, request: Request, **_: object) -> Response:
+    def list(self, request: Request, **_: object) -> Answer:
         """List persons, newest first."""
         window = self.window()
         wanted = queries.PersonPageQuery(
@@ -73,20 +72,20 @@ class PersonViewSet(TeamViewSet):
         return self.page_response(window, [queries.list_item(row, names) for row in rows], more=more)
 
     @extend_schema(responses=Person)
-    def retrieve(self, request: Request, id: str, **_: object) -> Response:  # noqa: A002, ARG002 the route's name
+    def retrieve(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002, ARG002 the route's name
         """Return one person by integer id or UUID."""
-        return Response(self._detail(self._row(id)))
+        return Answer(self._detail(self._row(id)))
 
     @extend_schema(request=Person, responses=_UPDATED)
-    def update(self, request: Request, id: str, **_: object) -> Response:  # noqa: A002 the route's name
+    def update(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Set the given properties; the others stay, every other field is ignored."""
         row = self._row(id)
         if properties := read_properties(request):
             self._set(row, properties, attr="properties")
-        return Response(self._detail(self._row(id)))
+        return Answer(self._detail(self._row(id)))
 
     @extend_schema(request=Person, responses=_UPDATED)
-    def partial_update(self, request: Request, id: str, **_: object) -> Response:  # noqa: A002 the route's name
+    def partial_update(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Set the given properties, exactly as PUT does."""
         return self.update(request, id)
 
@@ -99,26 +98,26 @@ class PersonViewSet(TeamViewSet):
         request=None,
         responses={204: OpenApiResponse(description="Deleted.")},
     )
-    def destroy(self, request: Request, id: str, **_: object) -> Response:  # noqa: A002 the route's name
+    def destroy(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Delete one person. Its distinct ids may be used again; their earlier life counts nowhere."""
         wanted = {name: flag(request, name) for name in ("keep_person", "delete_events", "delete_recordings")}
         try:
             services.person_delete(person=self._ref(self._row(id)), **wanted)
         except services.PersonGoneError:
             raise NotFound from None
-        return Response(status=204)
+        return Answer(None, status=204)
 
     @extend_schema(request=PersonUpdateProperty, responses=_UPDATED)
     @action(detail=True, methods=["post"])
-    def update_property(self, request: Request, id: str, **_: object) -> Response:  # noqa: A002 the route's name
+    def update_property(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Set one property. Values from a query string or a form are stored as text."""
         row = self._row(id)
         self._set(row, read_update_property(request), attr="value")
-        return Response(self._detail(self._row(id)))
+        return Answer(self._detail(self._row(id)))
 
     @extend_schema(request=PersonDeleteProperty, responses=_UPDATED)
     @action(detail=True, methods=["post"])
-    def delete_property(self, request: Request, id: str, **_: object) -> Response:  # noqa: A002 the route's name
+    def delete_property(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Remove one property or a list of them."""
         row = self._row(id)
         keys = read_unset(request)
@@ -126,7 +125,7 @@ class PersonViewSet(TeamViewSet):
             services.person_properties_unset(person=self._ref(row), keys=keys)
         except services.PersonGoneError:
             raise NotFound from None
-        return Response(self._detail(self._row(id)))
+        return Answer(self._detail(self._row(id)))
 
     @extend_schema(
         parameters=[
@@ -139,7 +138,7 @@ class PersonViewSet(TeamViewSet):
         responses=PersonPropertiesAtTime,
     )
     @action(detail=False, methods=["get"])
-    def properties_at_time(self, request: Request, **_: object) -> Response:
+    def properties_at_time(self, request: Request, **_: object) -> Answer:
         """Return a person with the exact properties it had at a past moment."""
         asked = _read_question(request)
         names = self.team.person_display_name_properties
@@ -147,7 +146,7 @@ class PersonViewSet(TeamViewSet):
             answer = point_in_time.answer(team_id=self.team.id, asked=asked, display_properties=names)
         except point_in_time.PersonNotFoundError as error:
             raise _point_in_time_error(str(error), status=404) from None
-        return Response(answer)
+        return Answer(answer)
 
     def _row(self, text: str) -> tuple[Any, ...]:
         row = queries.person_row(team_id=self.team.id, key=read_person_key(text))

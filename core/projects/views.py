@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.api.errors import NotFound
-from core.api.views import ApiViewSet, TeamViewSet
+from core.api.views import Answer, ApiViewSet, TeamViewSet
 from core.projects.fields import team_object
 from core.projects.serializers import ProjectListItemSerializer, ProjectSerializer
 from core.tenancy.answers import team_short
@@ -23,7 +23,7 @@ class ProjectViewSet(ApiViewSet):
 
     identity = "project"
 
-    def list(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
+    def list(self, request: Request, **_: Any) -> Answer:  # noqa: ANN401 URL arguments
         """Projects of the organization. A key restricted to projects or organizations sees only those."""
         del request
         window = self.window()
@@ -65,7 +65,7 @@ class EnvironmentViewSet(ProjectViewSet):
 class ProjectEnvironmentViewSet(TeamViewSet):
     """The environments of one project: always one."""
 
-    def list(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
+    def list(self, request: Request, **_: Any) -> Answer:  # noqa: ANN401 URL arguments
         """The one environment of the project."""
         del request
         window = self.window()
