@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +26,13 @@ TEMPLATES: Final = 300
 POPULATION: Final = 20_000
 ACTIVE: Final = 50
 """Different persons in one batch: an SDK flushes every few seconds, so people appear more than once in it."""
-_AGENT = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0 Safari/537.36"
+_AGENT = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0 Safari/537.36"
+)
 _TABLE = """
 CREATE TABLE bench_plain_events (
-    id bigserial PRIMARY KEY, team_id bigint NOT NULL, uuid uuid NOT NULL, event text NOT NULL, distinct_id text NOT NULL,
-    "timestamp" timestamptz NOT NULL, properties text NOT NULL)"""
+    id bigserial PRIMARY KEY, team_id bigint NOT NULL, uuid uuid NOT NULL, event text NOT NULL,
+    distinct_id text NOT NULL, "timestamp" timestamptz NOT NULL, properties text NOT NULL)"""
 
 
 def measure(world: World) -> Iterator[Measure]:
@@ -52,9 +55,7 @@ def measure(world: World) -> Iterator[Measure]:
                 _await_empty(connection)
                 inserted.append(_plain_inserts(world, bodies, seconds / 2))
                 before = world.cpu_by_part()
-                result = load.run(
-                    port=port, calls=calls, connections=CLIENTS, seconds=seconds, first_number=number
-                )
+                result = load.run(port=port, calls=calls, connections=CLIENTS, seconds=seconds, first_number=number)
                 spent.append(_per_batch(before, world.cpu_by_part(), result))
                 number = max(result.acknowledged) + 1
                 captured.append(result)
@@ -94,8 +95,9 @@ def batches(token: str) -> Iterator[str]:
 
 
 def _event(chance: random.Random, index: int, person: int, now: float) -> dict[str, Any]:
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now - chance.random() * 3600)) + ".%03dZ" % chance.randrange(1000)
-    uuid = f"{chance.getrandbits(32):08x}-{index:04x}-7{chance.getrandbits(12):03x}-8{chance.getrandbits(12):03x}-{MARKER.decode()}"
+    moment = datetime.fromtimestamp(now - chance.random() * 3600, UTC).isoformat(timespec="milliseconds")[:23] + "Z"
+    middle = f"{index:04x}-7{chance.getrandbits(12):03x}-8{chance.getrandbits(12):03x}"
+    uuid = f"{chance.getrandbits(32):08x}-{middle}-{MARKER.decode()}"
     event: dict[str, Any] = {"uuid": uuid, "distinct_id": f"user-{person}", "timestamp": moment, "type": "capture"}
     if index % 5:
         name = chance.choice(["$pageview", "$pageview", "button clicked", "order placed", "$pageleave"])
@@ -128,7 +130,11 @@ def _plain_inserts(world: World, bodies: Path, seconds: float) -> float:
     command = [sys.executable, "-m", "benchmarks.plain_insert", str(bodies), str(seconds)]
     started = [
         subprocess.Popen(
-            [*command, str(number)], cwd=REPOSITORY, env=world.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [*command, str(number)],
+            cwd=REPOSITORY,
+            env=world.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         for number in range(CLIENTS)
     ]
@@ -151,7 +157,8 @@ def _await_empty(connection: "psycopg.Connection[Any]", seconds: float = 300) ->
     begin = time.monotonic()
     while _waiting(connection):
         if time.monotonic() - begin > seconds:
-            raise RuntimeError(f"{_waiting(connection)} rows still wait in the outbox after {seconds} s")
+            message = f"{_waiting(connection)} rows still wait in the outbox after {seconds} s"
+            raise RuntimeError(message)
         time.sleep(0.1)
     return time.monotonic() - begin
 
@@ -169,7 +176,9 @@ def _account(world: World, batches_acknowledged: int) -> Iterator[Measure]:
     expected = batches_acknowledged * BATCH
     seen = {"rows": rows, "different": different, "batches": numbers, "last_batch": last, "expected": expected}
     exact = rows == different == expected and numbers == batches_acknowledged
-    yield Measure("capture_acknowledged_events_found_exactly_once", different / expected if exact else 0.0, 1.0, raw=seen)
+    yield Measure(
+        "capture_acknowledged_events_found_exactly_once", different / expected if exact else 0.0, 1.0, raw=seen
+    )
 
 
 if __name__ == "__main__":

@@ -32,22 +32,25 @@ _OTHERS = """
 INSERT INTO person_property_updates (team_id, distinct_id, timestamp, ingested_at, uuid, event, `set`, set_once, unset)
 SELECT 1 + number % 5, concat('other-', toString(cityHash64(number) % 200000)),
        toDateTime64('2025-06-01 00:00:00', 6, 'UTC') + toIntervalSecond(number % 31536000) AS timestamp, timestamp,
-       generateUUIDv4(number), '$set', concat('{"plan":"p', toString(number % 7), '","seats":', toString(number % 90), '}'),
+       generateUUIDv4(number), '$set',
+       concat('{"plan":"p', toString(number % 7), '","seats":', toString(number % 90), '}'),
        '{"$initial_referrer":"https://example.com/"}', []
 FROM numbers({first:UInt64}, {rows:UInt64})"""
 _OTHER_EVENTS = """
 INSERT INTO events (uuid, event, properties, timestamp, team_id, distinct_id, created_at, person_id, person_properties)
 SELECT generateUUIDv4(number), concat('event ', toString(number % 40)), '{}',
        toDateTime64('2025-06-01 00:00:00', 6, 'UTC') + toIntervalSecond(number % 31536000) AS timestamp, 1 + number % 5,
-       concat('other-', toString(cityHash64(number) % 200000)), timestamp, toUUID('00000000-0000-0000-0000-000000000001'), '{}'
+       concat('other-', toString(cityHash64(number) % 200000)), timestamp,
+       toUUID('00000000-0000-0000-0000-000000000001'), '{}'
 FROM numbers({first:UInt64}, {rows:UInt64})"""
 _HISTORIES = """
 INSERT INTO person_property_updates (team_id, distinct_id, timestamp, ingested_at, uuid, event, `set`, set_once, unset)
 SELECT {team:Int64}, concat({name:String}, toString(intDiv(number, {updates:UInt64})), if(number % 2 = 0, '-a', '-b')),
-       toDateTime64('2025-06-01 00:00:00', 6, 'UTC') + toIntervalSecond(intDiv(31000000 * (number % {updates:UInt64}), {updates:UInt64})) AS timestamp,
+       toDateTime64('2025-06-01 00:00:00', 6, 'UTC')
+           + toIntervalSecond(intDiv(31000000 * (number % {updates:UInt64}), {updates:UInt64})) AS timestamp,
        timestamp, generateUUIDv4(number), '$set',
        concat('{"email":"someone', toString(number), '@example.com","plan":"p', toString(number % 7), '","seats":',
-              toString(number), ',"$browser":"Chrome","last page":"https://app.example.com/page/', toString(number), '"}'),
+              toString(number), ',"$browser":"Chrome","last page":"https://app.example.com/', toString(number), '"}'),
        '{"$initial_referrer":"https://www.example.com/","$initial_browser":"Chrome"}',
        if(number % 5 = 4, ['trial'], [])
 FROM numbers({rows:UInt64})"""
@@ -142,9 +145,7 @@ def _fill(world: World, database: str, rows: int, team: int) -> None:
 
 
 def _history(client: Any, *, team: int, name: str, persons: int, updates: int) -> None:  # noqa: ANN401 the driver's client
-    client.command(
-        _HISTORIES, parameters={"team": team, "name": name, "updates": updates, "rows": persons * updates}
-    )
+    client.command(_HISTORIES, parameters={"team": team, "name": name, "updates": updates, "rows": persons * updates})
 
 
 def _await_merges(client: Any, seconds: float = 120) -> None:  # noqa: ANN401 the driver's client

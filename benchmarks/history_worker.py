@@ -1,4 +1,4 @@
-"""One process that asks ClickHouse for histories, ours or bare, in small portions on request over its standard input."""
+"""One process that asks ClickHouse for histories, ours or bare, a few at a time, on request over its input."""
 
 import os
 import resource

@@ -69,9 +69,7 @@ class BadAnswerError(RuntimeError):
     """The server said something else than expected: the measure would be worthless."""
 
 
-def run(
-    *, port: int, calls: Sequence[Call], connections: int, seconds: float, first_number: int = 0
-) -> LoadResult:
+def run(*, port: int, calls: Sequence[Call], connections: int, seconds: float, first_number: int = 0) -> LoadResult:
     """Run the generator in a process of its own and return what it saw."""
     plan = {
         "port": port,
@@ -128,7 +126,8 @@ class _Connection:
 
     def check_status(self) -> None:
         if self.chunks[0][9:12] != b"200":
-            raise BadAnswerError(f"answered {b''.join(self.chunks)[:800]!r}")
+            message = f"answered {b''.join(self.chunks)[:800]!r}"
+            raise BadAnswerError(message)
 
     def body(self) -> bytes:
         return b"".join(self.chunks)[self.body_from :]
@@ -163,7 +162,8 @@ class _Generator:
             self.unchecked.discard(connection.call)
             call, body = self.calls[connection.call], connection.body()
             if body.count(call.expect.encode()) < call.times:
-                raise BadAnswerError(f"{call.path}: {call.expect!r} is not {call.times} times in {body[:600]!r}")
+                message = f"{call.path}: {call.expect!r} is not {call.times} times in {body[:600]!r}"
+                raise BadAnswerError(message)
 
     def run(self, seconds: float) -> LoadResult:
         selector = selectors.DefaultSelector()
@@ -174,16 +174,16 @@ class _Generator:
         until, waiting, in_time = begin + seconds, len(self.connections), 0
         while waiting:
             for key, _ in selector.select(60) or self._stuck():
-                connection: _Connection = key.data
-                if not connection.receive():
+                ready: _Connection = key.data
+                if not ready.receive():
                     continue
-                self.finish(connection)
+                self.finish(ready)
                 if time.perf_counter() < until:
                     in_time += 1
-                    self.send(connection)
+                    self.send(ready)
                 else:
                     waiting -= 1
-                    selector.unregister(connection.sock)
+                    selector.unregister(ready.sock)
         return LoadResult(
             answers=in_time,
             seconds=seconds,

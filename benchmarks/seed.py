@@ -1,10 +1,12 @@
 """Persons by the hundred thousand, made inside Postgres."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.world import World
@@ -20,10 +22,11 @@ SELECT %(team)s, gen_random_uuid(),
            '$browser', (ARRAY['Chrome','Safari','Firefox','Edge'])[1 + n %% 4], '$browser_version', 100 + n %% 30,
            '$os', (ARRAY['Mac OS X','Windows','Linux','iOS','Android'])[1 + n %% 5],
            '$geoip_country_code', (ARRAY['US','GB','DE','FR','NL','BR'])[1 + n %% 6],
-           '$geoip_city_name', 'City ' || n %% 500, '$initial_referrer', 'https://www.example.com/search?q=' || n %% 1000,
+           '$geoip_city_name', 'City ' || n %% 500, '$initial_referrer', 'https://example.com/search?q=' || n %% 1000,
            '$initial_current_url', 'https://app.example.com/signup/' || n %% 50, 'seats', n %% 40,
            'is_admin', n %% 7 = 0, '$creator_event_uuid', gen_random_uuid()),
-       now() - (%(total)s - n) * interval '47 seconds', n %% 3 > 0, n %% 20, now() - (%(total)s - n) * interval '11 seconds'
+       now() - (%(total)s - n) * interval '47 seconds', n %% 3 > 0, n %% 20,
+       now() - (%(total)s - n) * interval '11 seconds'
 FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
 """
 _DISTINCT_IDS = """
@@ -38,7 +41,7 @@ ORDER BY p.id, part
 @contextmanager
 def progress() -> Iterator[Progress]:
     """Show bars on a terminal and nothing elsewhere."""
-    with Progress(transient=True, disable=None) as shown:
+    with Progress(transient=True, disable=not sys.stderr.isatty(), console=Console(stderr=True)) as shown:
         yield shown
 
 

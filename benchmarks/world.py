@@ -164,4 +164,3 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path, seco
         time.sleep(0.1)
     message = f"nothing listens on port {port}:\n{tail(log)}"
     raise RuntimeError(message)
-

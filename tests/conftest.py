@@ -6,15 +6,20 @@ from types import ModuleType
 
 import django
 import pytest
+from django.conf import settings as django_settings
 
 from tests.support.stores import StoresOfTheRun
 
 # Before anything reads Django's settings: they take the stores' URLs from the environment.
+if django_settings.configured:
+    raise pytest.UsageError("unset DJANGO_SETTINGS_MODULE: with it pytest-django reads settings before the stores run")
 _stores = StoresOfTheRun()
 _stores.begin()
 os.environ["DJANGO_SETTINGS_MODULE"] = "persons_api.settings"
 # Here and not in a hook: conftest files further down import models before hooks run.
 django.setup()
+# Workers of xdist inherit this environment, and in them pytest-django would read settings before this file runs.
+del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 def pytest_unconfigure() -> None:

@@ -10,6 +10,10 @@ import urllib.parse
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import psycopg.sql
 
 from persons_api.embedded.stores import URL_NAMES, EmbeddedStores
 
@@ -41,16 +45,13 @@ class StoresOfTheRun:
         self._own: EmbeddedStores | None = None
         self._clickhouse = urllib.parse.SplitResult("", "", "", "", "")
         self._database = ""
+        self._postgres = ""
 
     def begin(self) -> None:
         """Start what has no URL in the environment, then give this worker names of its own."""
         if worker_id() == "main":
             self._start()
-        run = os.environ[_RUN]
-        self._database = f"persons_api_test_{run}_{worker_id()}"
-        # pytest-django makes test_NAME_gwN from this name; two runs on one server must not meet.
-        postgres = urllib.parse.urlsplit(os.environ["DATABASE_URL"])
-        os.environ["DATABASE_URL"] = postgres._replace(path=f"/persons_api_{run}").geturl()
+        self._database = f"persons_api_test_{os.environ[_RUN]}_{worker_id()}"
         self._clickhouse = urllib.parse.urlsplit(os.environ["CLICKHOUSE_URL"])
         self._command(f"DROP DATABASE IF EXISTS {self._database}")
         self._command(f"CREATE DATABASE {self._database}")
@@ -70,6 +71,16 @@ class StoresOfTheRun:
         atexit.register(self.end)
         self._own.start([name for name in URL_NAMES if not os.environ.get(name)])
         os.environ.update(self._own.urls)
+        if "DATABASE_URL" not in self._own.urls:
+            # pytest-django makes test_NAME_gwN from this name: two runs on one server must not meet.
+            self._postgres = os.environ["DATABASE_URL"]
+            name = f"persons_api_{os.environ[_RUN]}"
+            self._postgres_command("CREATE DATABASE {}", name)
+            os.environ["DATABASE_URL"] = urllib.parse.urlsplit(self._postgres)._replace(path=f"/{name}").geturl()
+
+    def _postgres_command(self, text: LiteralString, name: str) -> None:
+        with psycopg.connect(self._postgres, autocommit=True) as connection:
+            connection.execute(psycopg.sql.SQL(text).format(psycopg.sql.Identifier(name)))
 
     def _command(self, sql: str) -> None:
         url = self._clickhouse
@@ -86,6 +97,8 @@ class StoresOfTheRun:
             self._command(f"DROP DATABASE IF EXISTS {self._database}")
         if self._own is not None:
             atexit.unregister(self.end)
+            if self._postgres:
+                self._postgres_command("DROP DATABASE IF EXISTS {} WITH (FORCE)", f"persons_api_{os.environ[_RUN]}")
             self._own.stop()
             shutil.rmtree(self._own.data_dir, ignore_errors=True)
             self._own = None

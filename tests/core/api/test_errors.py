@@ -199,7 +199,7 @@ def test_domain_errors_have_their_status(error: Exception, expected: tuple[int, 
 
 
 def test_errors_are_json_even_where_a_table_was_asked_for(cast: Cast) -> None:
-    response = cast.as_stranger().get(f"/api/projects/{cast.team.pk}/persons.csv")
+    response = cast.as_stranger().get(f"/api/projects/{cast.team.pk}/persons/?format=csv")
     assert problem(response)[0] == 403
     assert response["Content-Type"] == "application/json"
 
