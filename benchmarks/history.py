@@ -30,7 +30,7 @@ MEGABYTE = 1024 * 1024
 
 _OTHERS = """
 INSERT INTO person_property_updates (team_id, distinct_id, timestamp, ingested_at, uuid, event, `set`, set_once, unset)
-SELECT 1 + number % 5, concat('other-', toString(cityHash64(number) % 200000)),
+SELECT if(number % 5 = 0, {team:Int64}, 1000 + number % 5), concat('other-', toString(cityHash64(number) % 200000)),
        toDateTime64('2025-06-01 00:00:00', 6, 'UTC') + toIntervalSecond(number % 31536000) AS timestamp, timestamp,
        generateUUIDv4(number), '$set',
        concat('{"plan":"p', toString(number % 7), '","seats":', toString(number % 90), '}'),
@@ -39,7 +39,8 @@ FROM numbers({first:UInt64}, {rows:UInt64})"""
 _OTHER_EVENTS = """
 INSERT INTO events (uuid, event, properties, timestamp, team_id, distinct_id, created_at, person_id, person_properties)
 SELECT generateUUIDv4(number), concat('event ', toString(number % 40)), '{}',
-       toDateTime64('2025-06-01 00:00:00', 6, 'UTC') + toIntervalSecond(number % 31536000) AS timestamp, 1 + number % 5,
+       toDateTime64('2025-06-01 00:00:00', 6, 'UTC') + toIntervalSecond(number % 31536000) AS timestamp,
+       if(number % 5 = 0, {team:Int64}, 1000 + number % 5),
        concat('other-', toString(cityHash64(number) % 200000)), timestamp,
        toUUID('00000000-0000-0000-0000-000000000001'), '{}'
 FROM numbers({first:UInt64}, {rows:UInt64})"""
@@ -136,7 +137,7 @@ def _fill(world: World, database: str, rows: int, team: int) -> None:
         step = min(rows, SMALL)
         for first in range(0, rows, step):
             for sql in (_OTHERS, _OTHER_EVENTS):
-                client.command(sql, parameters={"first": first, "rows": step})
+                client.command(sql, parameters={"first": first, "rows": step, "team": team})
             shown.update(task, completed=first + step)
     _history(client, team=team, name="person-", persons=PERSONS, updates=UPDATES)
     if rows > SMALL or world.quick:

@@ -124,7 +124,8 @@ def fold(properties: dict[str, Any], what: Happening, *, include_set_once: bool)
         properties.pop(key, None)
 
 
-values = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.text(max_size=3), st.just({"n": [1, None]}))
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=3)
+values = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), texts, st.just({"n": [1, None]}))
 operations = st.dictionaries(st.sampled_from(KEYS), values, max_size=2)
 names = st.sampled_from(["pageview"] * 4 + ["$set", "$exception", "personless", "delete", *PERSONAL])
 happenings = st.builds(
