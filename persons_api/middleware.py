@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from http import HTTPStatus
 from typing import cast
 from uuid import uuid4
 
@@ -20,8 +21,6 @@ from core.api.errors import error_response
 from persons_api import metrics
 
 type GetResponse = Callable[[HttpRequest], HttpResponseBase]
-
-log = structlog.get_logger("persons_api.access")
 
 _GROUP = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
 _SAFE_ID = re.compile(r"^[A-Za-z0-9._:-]{1,100}$")
@@ -48,8 +47,9 @@ class RequestContextMiddleware:
     """Gives each request an id, one log line and its metrics; no view's exception gets past it."""
 
     def __init__(self, get_response: GetResponse) -> None:
-        """Keep the next layer."""
+        """Keep the next layer, and a logger that is assembled once."""
         self.get_response = get_response
+        self.log = structlog.get_logger("persons_api.access").bind()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Serve, then tell. Paths and query strings are never told: they can hold secrets and personal data."""
@@ -60,6 +60,8 @@ class RequestContextMiddleware:
         begin = time.perf_counter()
         response = self.get_response(request)
         seconds = time.perf_counter() - begin
+        if not response.streaming and response.status_code != HTTPStatus.NO_CONTENT:
+            response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]  # not streaming
         response["X-Request-ID"] = request_id
         response["X-Content-Type-Options"] = "nosniff"
         response["X-Frame-Options"] = "DENY"
@@ -69,7 +71,7 @@ class RequestContextMiddleware:
         label = label_of(request)
         method = request.method or ""
         metrics.observe(label, method, response.status_code, seconds)
-        log.info("request", method=method, route=label, status=response.status_code, ms=round(seconds * 1000, 2))
+        self.log.info("request", method=method, route=label, status=response.status_code, ms=round(seconds * 1000, 2))
         return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse:

@@ -10,9 +10,11 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 from persons_api import celery_app
+from persons_api.connections import keep_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "persons_api.settings")
 _django = get_wsgi_application()
+keep_connections()
 # Loaded now, else the first request that nudges the worker would wait seconds for these imports.
 warm = (get_resolver().url_patterns, celery_app.amqp.producer_pool)
 

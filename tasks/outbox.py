@@ -10,9 +10,8 @@ from events.errors import StoreUnavailable
 @shared_task(autoretry_for=(), ignore_result=True)
 def outbox_drain() -> None:
     """Empty the outbox; when ClickHouse is away the rows wait for the next run."""
-    outbox.nudge_forget()
     try:
-        outbox.outbox_drain()
+        outbox.outbox_drain_paced()
     except StoreUnavailable:
         outbox.log.warning("outbox_drain_postponed", reason="ClickHouse is not reachable")
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
-from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
+_OURS: Final = frozenset({"limit", "offset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,15 @@ def _number(params: Mapping[str, str], name: str) -> int:
 
 
 def _link(request: Request, window: Window, offset: int) -> str:
-    url = replace_query_param(request.build_absolute_uri(), "limit", window.limit)
-    if offset <= 0:
-        return remove_query_param(url, "offset")
-    return replace_query_param(url, "offset", offset)
+    params = request.query_params
+    pairs = [(name, text) for name, texts in params.lists() if name not in _OURS for text in texts]
+    if "limit" in params:
+        pairs.append(("limit", str(window.limit)))
+    if offset > 0:
+        pairs.append(("offset", str(offset)))
+    query = urlencode(sorted(pairs))
+    address = f"{request.scheme}://{request.get_host()}{quote(request.path)}"
+    return f"{address}?{query}" if query else address
 
 
 class LimitOffsetPage(LimitOffsetPagination):

@@ -14,6 +14,7 @@ from core.outbox.services import outbox_add, outbox_nudge
 from core.persons import groups
 from core.persons.process import EventProcessor, IngestionWarning, NewEvent
 from core.persons.store import RacedError, roster_load, roster_save
+from core.tenancy.statements import execute
 from events.rows import Row, Table, warning_row
 
 __all__ = ["IngestResult", "IngestTeam", "IngestionWarning", "NewEvent", "events_ingest", "seen_events_prune"]
@@ -85,8 +86,7 @@ def _ingest_once(team: IngestTeam, events: Sequence[NewEvent], warnings: Sequenc
     rows[Table.INGESTION_WARNINGS] = _warning_rows(team.id, clock, all_warnings)
     outbox_add(rows)
     if fresh and not team.ingested_event:
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE core_team SET ingested_event = true WHERE id = %s AND NOT ingested_event", [team.id])
+        execute("UPDATE core_team SET ingested_event = true WHERE id = %s AND NOT ingested_event", [team.id])
     transaction.on_commit(outbox_nudge)
     return IngestResult(stored=len(fresh), repeated=len(events) - len(fresh), warnings=all_warnings)
 
@@ -96,13 +96,12 @@ def _unseen(team_id: int, events: Sequence[NewEvent]) -> list[NewEvent]:
     uuids = sorted({event.uuid for event in events})
     if not uuids:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO core_seenevent (team_id, uuid) SELECT %s, u FROM unnest(%s::uuid[]) AS new(u) "
-            "ON CONFLICT DO NOTHING RETURNING uuid",
-            [team_id, uuids],
-        )
-        new: set[UUID] = {row[0] for row in cursor}
+    rows = execute(
+        "INSERT INTO core_seenevent (team_id, uuid) SELECT %s, u FROM unnest(%s) AS new(u) "
+        "ON CONFLICT DO NOTHING RETURNING uuid",
+        [team_id, uuids],
+    )
+    new: set[UUID] = {row[0] for row in rows}
     fresh = []
     for event in events:
         if event.uuid in new:

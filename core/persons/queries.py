@@ -55,9 +55,7 @@ _BY_DISTINCT_ID: Final = (
     "AND id = (SELECT person_id FROM core_persondistinctid "
     "WHERE team_id = %(team_id)s AND distinct_id = %(distinct_id)s)"
 )
-_BY_EMAIL: Final = (
-    "AND properties ? 'email' AND md5(properties ->> 'email') = md5(%(email)s) AND properties ->> 'email' = %(email)s"
-)
+_BY_EMAIL: Final = "AND email_hash = md5(%(email)s) AND properties ->> 'email' = %(email)s"
 
 
 def page_sql(*, by_distinct_id: bool = False, by_email: bool = False) -> str:

@@ -14,7 +14,7 @@ from core.outbox.services import outbox_add, outbox_nudge
 from core.persons.identity import TOMBSTONE_STEP, PropertiesTooLargeError, PropertyChanges, Roster
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import DeletionRequest
-from core.persons.store import BURY_PERSONS, distinct_id_hash, person_lock, roster_save
+from core.persons.store import BURY_PERSONS, distinct_id_hash, json_rows, person_lock, roster_save
 from events.rows import Table, distinct_id_row, person_row
 
 _BURY_DISTINCT_IDS: Final = """
@@ -182,7 +182,7 @@ def _delete_rows(person: PersonRef, version: int, mappings: Sequence[_MappingRow
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM core_persondistinctid WHERE team_id = %s AND person_id = %s", [team_id, person.id])
         cursor.execute("DELETE FROM core_person WHERE team_id = %s AND id = %s", [team_id, person.id])
-        cursor.execute(BURY_PERSONS, [team_id, [person.uuid], [version]])
+        cursor.execute(BURY_PERSONS, [team_id, json_rows([{"u": person.uuid, "v": version}])])
         cursor.execute(
             _BURY_DISTINCT_IDS,
             [

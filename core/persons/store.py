@@ -6,74 +6,82 @@ person rows were locked cannot move until commit.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
-from django.db import connection
+import orjson
 
 from core.persons.identity import TOMBSTONE_STEP, Birth, DistinctIdState, PersonState, Roster, person_uuid
+from core.tenancy.statements import execute
 from events.rows import Row, Table, distinct_id_row, person_row
 
-_LOCK = """
+_LOCK: Final = """
 SELECT d.distinct_id, d.version, d.generation,
        p.id, p.uuid, p.properties::text, p.created_at, p.is_identified, p.version
 FROM core_person p JOIN core_persondistinctid d ON d.person_id = p.id
-WHERE d.team_id = %s AND d.distinct_id = ANY(%s::text[])
+WHERE d.team_id = %s AND d.distinct_id = ANY(%s)
 ORDER BY p.id
 FOR UPDATE OF p
 """
 
-_READ_AGAIN = """
+_READ_AGAIN: Final = """
 SELECT clock_timestamp(), coalesce(array_agg(distinct_id), '{}'), coalesce(array_agg(person_id), '{}')
-FROM core_persondistinctid WHERE team_id = %s AND distinct_id = ANY(%s::text[])
+FROM core_persondistinctid WHERE team_id = %s AND distinct_id = ANY(%s)
 """
 
-_BIRTHS = """
+_BIRTHS: Final = """
 SELECT 'distinct_id', encode(distinct_id_hash, 'hex'), version, generation
-FROM core_distinctidtombstone WHERE team_id = %s AND distinct_id_hash = ANY(%s::bytea[])
+FROM core_distinctidtombstone WHERE team_id = %s AND distinct_id_hash = ANY(%s)
 UNION ALL
 SELECT 'person', person_uuid::text, version, 0
-FROM core_persontombstone WHERE team_id = %s AND person_uuid = ANY(%s::uuid[])
+FROM core_persontombstone WHERE team_id = %s AND person_uuid = ANY(%s)
 UNION ALL
 SELECT 'taken', uuid::text, 0, 0
-FROM core_person WHERE team_id = %s AND uuid = ANY(%s::uuid[])
+FROM core_person WHERE team_id = %s AND uuid = ANY(%s)
 """
 
-_INSERT_PERSONS = """
+# Rows travel as one JSON document: psycopg quotes the texts of an array one by one in Python.
+_INSERT_PERSONS: Final = """
 INSERT INTO core_person (team_id, uuid, properties, created_at, is_identified, version)
-SELECT %s, u, p::jsonb, c, i, v
-FROM unnest(%s::uuid[], %s::text[], %s::timestamptz[], %s::bool[], %s::bigint[]) AS new(u, p, c, i, v)
+SELECT %s, u, p, c, i, v
+FROM json_to_recordset(%s::json) AS new(u uuid, p jsonb, c timestamptz, i bool, v bigint)
 ON CONFLICT DO NOTHING
 RETURNING id, uuid
 """
 
-_UPDATE_PERSONS = """
-UPDATE core_person SET properties = new.p::jsonb, created_at = new.c, is_identified = new.i, version = new.v
-FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::bool[], %s::bigint[]) AS new(id, p, c, i, v)
+_UPDATE_PERSONS: Final = """
+UPDATE core_person SET properties = new.p, created_at = new.c, is_identified = new.i, version = new.v
+FROM json_to_recordset(%s::json) AS new(id bigint, p jsonb, c timestamptz, i bool, v bigint)
 WHERE core_person.id = new.id AND core_person.team_id = %s
 """
 
-_MOVE_DISTINCT_IDS = """
+_MOVE_DISTINCT_IDS: Final = """
 UPDATE core_persondistinctid d SET person_id = moved.target, version = d.version + 1
-FROM unnest(%s::bigint[], %s::bigint[]) AS moved(source, target)
+FROM json_to_recordset(%s::json) AS moved(source bigint, target bigint)
 WHERE d.person_id = moved.source AND d.team_id = %s
 RETURNING d.distinct_id, d.person_id, d.version, d.generation
 """
 
-_INSERT_DISTINCT_IDS = """
+_INSERT_DISTINCT_IDS: Final = """
 INSERT INTO core_persondistinctid (team_id, person_id, distinct_id, version, generation)
 SELECT %s, p, d, v, g
-FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::int[]) AS new(p, d, v, g)
+FROM json_to_recordset(%s::json) AS new(p bigint, d text, v bigint, g int)
 ON CONFLICT DO NOTHING
 RETURNING distinct_id
 """
 
-BURY_PERSONS = """
+BURY_PERSONS: Final = """
 INSERT INTO core_persontombstone (team_id, person_uuid, version, deleted_at)
-SELECT %s, u, v, now() FROM unnest(%s::uuid[], %s::bigint[]) AS gone(u, v)
+SELECT %s, u, v, now() FROM json_to_recordset(%s::json) AS gone(u uuid, v bigint)
 ON CONFLICT (team_id, person_uuid)
 DO UPDATE SET version = greatest(core_persontombstone.version, excluded.version), deleted_at = excluded.deleted_at
 """
+
+
+def json_rows(rows: Iterable[dict[str, object]]) -> str:
+    """Return rows as the JSON document that `json_to_recordset` reads."""
+    return orjson.dumps(list(rows)).decode()
 
 
 class RacedError(Exception):
@@ -90,45 +98,43 @@ def roster_load(*, team_id: int, distinct_ids: Collection[str]) -> tuple[Roster,
     roster = Roster(team_id)
     wanted = sorted(distinct_ids)
     persons: dict[int, PersonState] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [team_id, wanted])
-        for distinct_id, version, generation, person_id, uuid, text, created_at, is_identified, pversion in cursor:
-            person = persons.get(person_id)
-            if person is None:
-                person = PersonState.loaded(person_id, uuid, text, created_at, pversion, is_identified=is_identified)
-                persons[person_id] = person
-            roster.mappings[distinct_id] = DistinctIdState(person, version, generation)
-        cursor.execute(_READ_AGAIN, [team_id, wanted])
-        clock, found, owners = cursor.fetchone()
-        if dict(zip(found, owners, strict=True)) != {key: m.person.id for key, m in roster.mappings.items()}:
-            raise RacedError
-        missing = [distinct_id for distinct_id in wanted if distinct_id not in roster.mappings]
-        if missing:
-            _load_births(cursor, roster, missing)
+    for distinct_id, version, generation, person_id, uuid, text, created_at, is_identified, pversion in execute(
+        _LOCK, [team_id, wanted]
+    ):
+        person = persons.get(person_id)
+        if person is None:
+            person = PersonState.loaded(person_id, uuid, text, created_at, pversion, is_identified=is_identified)
+            persons[person_id] = person
+        roster.mappings[distinct_id] = DistinctIdState(person, version, generation)
+    ((clock, found, owners),) = execute(_READ_AGAIN, [team_id, wanted])
+    if dict(zip(found, owners, strict=True)) != {key: m.person.id for key, m in roster.mappings.items()}:
+        raise RacedError
+    missing = [distinct_id for distinct_id in wanted if distinct_id not in roster.mappings]
+    if missing:
+        _load_births(roster, missing)
     return roster, clock
 
 
 def person_lock(*, team_id: int, person_id: int) -> PersonState | None:
     """Lock one person's row and load it; None when there is no such person."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, uuid, properties::text, created_at, version, is_identified FROM core_person "
-            "WHERE team_id = %s AND id = %s FOR UPDATE",
-            [team_id, person_id],
-        )
-        row = cursor.fetchone()
-    return None if row is None else PersonState.loaded(*row[:5], is_identified=row[5])
+    rows = execute(
+        "SELECT id, uuid, properties::text, created_at, version, is_identified FROM core_person "
+        "WHERE team_id = %s AND id = %s FOR UPDATE",
+        [team_id, person_id],
+    )
+    return PersonState.loaded(*rows[0][:5], is_identified=rows[0][5]) if rows else None
 
 
-def _load_births(cursor, roster: Roster, missing: Sequence[str]) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 Django's cursor wrapper
+def _load_births(roster: Roster, missing: Sequence[str]) -> None:
     team_id = roster.team_id
     hashes = {distinct_id_hash(team_id, distinct_id).hex(): distinct_id for distinct_id in missing}
-    uuids = {str(person_uuid(team_id, distinct_id)): distinct_id for distinct_id in missing}
-    cursor.execute(
-        _BIRTHS, [team_id, [bytes.fromhex(key) for key in hashes], team_id, list(uuids), team_id, list(uuids)]
+    by_uuid = {person_uuid(team_id, distinct_id): distinct_id for distinct_id in missing}
+    uuids = {str(uuid): distinct_id for uuid, distinct_id in by_uuid.items()}
+    rows = execute(
+        _BIRTHS, [team_id, [bytes.fromhex(key) for key in hashes], team_id, list(by_uuid), team_id, list(by_uuid)]
     )
     found: dict[str, dict[str, int]] = {}
-    for kind, key, version, generation in cursor:
+    for kind, key, version, generation in rows:
         known = found.setdefault(hashes[key] if kind == "distinct_id" else uuids[key], {})
         if kind == "distinct_id":
             known.update(mapping_version=version + 1, generation=generation + 1)
@@ -153,36 +159,35 @@ def roster_save(roster: Roster) -> dict[str, list[Row]]:
     rows: dict[str, list[Row]] = {Table.PERSONS: [], Table.PERSON_DISTINCT_IDS: []}
     alive = {id(m.person): m.person for key, m in roster.mappings.items() if roster.person(key)}
     alive.update((id(person), person) for person in roster.nameless)
-    with connection.cursor() as cursor:
-        _save_persons(cursor, roster.team_id, list(alive.values()), rows)
-        _save_merges(cursor, roster, rows)
-        _save_distinct_ids(cursor, roster, rows)
+    _save_persons(roster.team_id, list(alive.values()), rows)
+    _save_merges(roster, rows)
+    _save_distinct_ids(roster, rows)
     overrides = [row for row in rows[Table.PERSON_DISTINCT_IDS] if row["version"] > 0]
     rows[Table.PERSON_DISTINCT_ID_OVERRIDES] = overrides
     return rows
 
 
-def _columns(persons: Sequence[PersonState]) -> list[list[object]]:
-    return [
-        [person.properties_text() for person in persons],
-        [person.created_at for person in persons],
-        [person.is_identified for person in persons],
-        [person.version for person in persons],
-    ]
+def _values(person: PersonState) -> dict[str, object]:
+    return {
+        "p": orjson.Fragment(person.properties_text()),
+        "c": person.created_at,
+        "i": person.is_identified,
+        "v": person.version,
+    }
 
 
-def _save_persons(cursor, team_id: int, alive: Sequence[PersonState], rows: dict[str, list[Row]]) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 Django's cursor wrapper
+def _save_persons(team_id: int, alive: Sequence[PersonState], rows: dict[str, list[Row]]) -> None:
     new = sorted((person for person in alive if person.id is None), key=lambda person: person.uuid)
     changed = [person for person in alive if person.id is not None and person.changed]
     if new:
-        cursor.execute(_INSERT_PERSONS, [team_id, [person.uuid for person in new], *_columns(new)])
-        ids = {uuid: person_id for person_id, uuid in cursor}
+        made = execute(_INSERT_PERSONS, [team_id, json_rows({"u": person.uuid, **_values(person)} for person in new)])
+        ids = {uuid: person_id for person_id, uuid in made}
         if len(ids) != len(new):
             raise RacedError
         for person in new:
             person.id = ids[person.uuid]
     if changed:
-        cursor.execute(_UPDATE_PERSONS, [[person.id for person in changed], *_columns(changed), team_id])
+        execute(_UPDATE_PERSONS, [json_rows({"id": person.id, **_values(person)} for person in changed), team_id])
     rows[Table.PERSONS].extend(
         person_row(
             team_id=team_id,
@@ -196,13 +201,14 @@ def _save_persons(cursor, team_id: int, alive: Sequence[PersonState], rows: dict
     )
 
 
-def _save_merges(cursor, roster: Roster, rows: dict[str, list[Row]]) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 Django's cursor wrapper
+def _save_merges(roster: Roster, rows: dict[str, list[Row]]) -> None:
     stored = [(source, final(target)) for source, target in roster.merges if source.id is not None]
     if not stored:
         return
     team_id = roster.team_id
     targets = {target.id: target for _, target in stored}
-    cursor.execute(_MOVE_DISTINCT_IDS, [[source.id for source, _ in stored], [t.id for _, t in stored], team_id])
+    pairs = json_rows({"source": source.id, "target": target.id} for source, target in stored)
+    moved = execute(_MOVE_DISTINCT_IDS, [pairs, team_id])
     rows[Table.PERSON_DISTINCT_IDS].extend(
         distinct_id_row(
             team_id=team_id,
@@ -211,13 +217,14 @@ def _save_merges(cursor, roster: Roster, rows: dict[str, list[Row]]) -> None:  #
             version=version,
             generation=generation,
         )
-        for distinct_id, person_id, version, generation in cursor
+        for distinct_id, person_id, version, generation in moved
     )
-    cursor.execute(
+    execute(
         "DELETE FROM core_person WHERE team_id = %s AND id = ANY(%s)", [team_id, [source.id for source, _ in stored]]
     )
     versions = [source.version + TOMBSTONE_STEP for source, _ in stored]
-    cursor.execute(BURY_PERSONS, [team_id, [source.uuid for source, _ in stored], versions])
+    buried = zip(stored, versions, strict=True)
+    execute(BURY_PERSONS, [team_id, json_rows({"u": source.uuid, "v": version} for (source, _), version in buried)])
     rows[Table.PERSONS].extend(
         person_row(
             team_id=team_id,
@@ -239,21 +246,12 @@ def final(person: PersonState) -> PersonState:
     return person
 
 
-def _save_distinct_ids(cursor, roster: Roster, rows: dict[str, list[Row]]) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 Django's cursor wrapper
+def _save_distinct_ids(roster: Roster, rows: dict[str, list[Row]]) -> None:
     new = sorted((key, mapping) for key, mapping in roster.mappings.items() if mapping.is_new)
     if not new:
         return
-    cursor.execute(
-        _INSERT_DISTINCT_IDS,
-        [
-            roster.team_id,
-            [mapping.person.id for _, mapping in new],
-            [key for key, _ in new],
-            [mapping.version for _, mapping in new],
-            [mapping.generation for _, mapping in new],
-        ],
-    )
-    if len(cursor.fetchall()) != len(new):
+    values = json_rows({"p": m.person.id, "d": key, "v": m.version, "g": m.generation} for key, m in new)
+    if len(execute(_INSERT_DISTINCT_IDS, [roster.team_id, values])) != len(new):
         raise RacedError
     rows[Table.PERSON_DISTINCT_IDS].extend(
         distinct_id_row(

@@ -1,4 +1,4 @@
-"""Hot statements: prepared once per connection, rows as plain tuples, no ORM in between."""
+"""Hot statements: bound by the server, rows as plain tuples, no ORM in between."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, LiteralString, cast
@@ -31,6 +31,23 @@ def fetch_rows(sql: LiteralString, parameters: Parameters = ()) -> list[tuple[An
         if pool is not None:
             pool.check()
         return _fetch(connection, sql, parameters)
+
+
+def execute(sql: LiteralString, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
+    """Run one statement that may write, planned for these values; return its rows, if it has any.
+
+    Not prepared: a plan made while tables were small would be kept while they grow.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.queries_logged or connection.execute_wrappers:
+        with connection.cursor() as wrapped:
+            wrapped.execute(sql, cast("Any", parameters))
+            return cast("list[tuple[Any, ...]]", wrapped.fetchall()) if wrapped.description else []
+    connection.validate_no_broken_transaction()
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        cursor = psycopg.Cursor(connection.connection).execute(sql, parameters, prepare=False)
+        return cursor.fetchall() if cursor.description else []
 
 
 def fetch_row(sql: LiteralString, parameters: Parameters = ()) -> tuple[Any, ...] | None:

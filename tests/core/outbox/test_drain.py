@@ -1,6 +1,7 @@
 """The outbox carries each committed row into ClickHouse once, whatever dies in between."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +9,6 @@ from uuid import UUID, uuid4
 
 import pytest
 import redis
-from django.conf import settings
 from django.db import connection, transaction
 from django.test import override_settings
 
@@ -62,10 +62,10 @@ def test_rows_arrive_and_the_outbox_is_empty() -> None:
 def test_a_drain_that_died_after_the_insert_doubles_nothing() -> None:
     first, later = uuid4(), uuid4()
     add(first)
-    batch_id = services.batch_begin()
-    assert batch_id is not None
+    batch = services.batch_begin()
+    assert batch is not None
     with pytest.raises(CrashError), transaction.atomic():
-        services.batch_finish(batch_id)
+        services.batch_finish(batch.id)
         raise CrashError
     assert stored() == [first]
     add(later)
@@ -103,9 +103,9 @@ def test_a_batch_is_never_carried_in_halves() -> None:
     uuids = sorted((uuid4() for _ in range(3)), key=str)
     for uuid in uuids:
         add(uuid)
-    batch_id = services.batch_begin()
-    assert batch_id is not None
-    drain = threading.Thread(target=in_thread, args=[lambda: services.batch_finish(batch_id)])
+    batch = services.batch_begin()
+    assert batch is not None
+    drain = threading.Thread(target=in_thread, args=[lambda: services.batch_finish(batch.id)])
 
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM core_outboxrows ORDER BY id LIMIT 1 FOR UPDATE")
@@ -161,9 +161,47 @@ def test_many_nudges_become_one_message_until_it_is_read(valkey: redis.Redis) ->
     for _ in range(5):
         services.outbox_nudge()
     assert valkey.llen("celery") == 1
-    services.nudge_forget()
+    services.outbox_drain_paced()
     services.outbox_nudge()
     assert valkey.llen("celery") == 2
+
+
+def test_drains_that_follow_each_other_wait_so_that_portions_grow(valkey: redis.Redis) -> None:
+    begin = time.monotonic()
+    services.outbox_drain_paced()
+    at_once = time.monotonic() - begin
+    services.outbox_drain_paced()
+    assert time.monotonic() - begin - at_once >= services.PACE_MS / 1000 - 0.05
+
+
+def test_all_that_waits_is_carried_even_if_it_takes_many_batches(settings: Any) -> None:
+    settings.OUTBOX_BATCH_ENTRIES = 2
+    uuids = sorted((uuid4() for _ in range(6)), key=str)
+    for uuid in uuids:
+        add(uuid)
+    assert services.outbox_drain() == 6
+    assert stored() == uuids
+
+
+def test_a_row_that_comes_while_a_batch_is_carried_is_not_forgotten() -> None:
+    first, second = sorted((uuid4(), uuid4()), key=str)
+    add(first)
+    batch = services.batch_begin()
+    assert batch is not None
+    drain = threading.Thread(target=in_thread, args=[services.outbox_drain])
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(batch.id)])
+        drain.start()
+        waiting = 0
+        while not waiting and drain.is_alive():
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            waiting = cursor.fetchone()[0]
+        assert waiting
+        writer = threading.Thread(target=in_thread, args=[lambda: add(second)])
+        writer.start()
+        writer.join()
+    drain.join()
+    assert stored() == [first, second]
 
 
 def test_a_nudge_without_redis_is_lost_quietly_and_quickly() -> None:
@@ -172,4 +210,3 @@ def test_a_nudge_without_redis_is_lost_quietly_and_quickly() -> None:
         for _ in range(100):
             nudger.nudge()
     assert nudger.is_paused
-    assert settings.REDIS_URL
