@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 
+from persons_api.embedded import supervisor
 from persons_api.embedded.process import spawn, stop, tail
 from persons_api.embedded.stores import EmbeddedStores
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-GRANIAN = (
-    "--interface", "wsgi", "--workers", "2", "--blocking-threads", "4", "--no-ws",
-)  # fmt: skip
+GRANIAN = (*supervisor.GRANIAN, "--workers", "2")
 """The same flags for every server that is compared; they are those of `manage.py up`."""
 TEAMS = 4
 

@@ -7,8 +7,8 @@ from django.db import close_old_connections, connections
 def close_broken_connections(**_: object) -> None:
     """Give back a connection that failed or was left inside a transaction; keep the others."""
     for connection in connections.all(initialized_only=True):
-        connection.close_at = None
-        connection.close_if_unusable_or_obsolete()
+        if connection.errors_occurred or connection.in_atomic_block or not connection.autocommit:
+            connection.close_if_unusable_or_obsolete()
 
 
 def keep_connections() -> None:

@@ -85,7 +85,7 @@ def query_token(request: Request) -> str | None:
     """Return the project token of the query string of a read."""
     if "token=" not in request.META.get("QUERY_STRING", "") or request.method not in SAFE_METHODS:
         return None
-    return request.query_params.get("token")
+    return request.query_params.get("token", "").replace("\x00", "\ufffd") or None
 
 
 def _target(request: Request) -> Target:

@@ -10,6 +10,8 @@ from rest_framework.request import Request
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
+MAX_DIGITS: Final = 18
+HUGE: Final = 10**18
 _OURS: Final = frozenset({"limit", "offset"})
 
 
@@ -43,9 +45,9 @@ def page(
 
 def _number(params: Mapping[str, str], name: str) -> int:
     raw = params.get(name, "").strip()
-    if not raw.isdecimal() or len(raw) > len(str(2**62)):
+    if not raw.isascii() or not raw.isdecimal():
         return 0
-    return min(int(raw), 2**62)
+    return min(int(raw[-MAX_DIGITS:]), HUGE) if len(raw.lstrip("0")) <= MAX_DIGITS else HUGE
 
 
 def _link(request: Request, window: Window, offset: int) -> str:

@@ -8,8 +8,8 @@ from rest_framework.request import Request
 from core.api.errors import Invalid
 
 _MISSING: Final = object()
-_TRUE: Final = frozenset({"true", "1", "yes", "t", "y", "on", ""})
-_FALSE: Final = frozenset({"false", "0", "no", "f", "n", "off"})
+_TRUE: Final = frozenset({"true", "1", "yes", "t", "y", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "f", "n", "off", ""})
 
 
 def body_of(request: Request) -> Mapping[str, Any]:
@@ -38,7 +38,9 @@ def is_json(request: Request) -> bool:
 
 
 def flag(request: Request, name: str, *, default: bool = False) -> bool:
-    """Read a boolean by its value; a bare `?name` is true, an unknown word is refused."""
+    """Read a boolean by its value; a bare `?name` is true, an empty value false, an unknown word is refused."""
+    if name in request.META.get("QUERY_STRING", "").split("&"):
+        return True
     found = find(request, name)
     if found is None or found[0] is None:
         return default

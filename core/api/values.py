@@ -13,10 +13,14 @@ class TooDeepError(ValueError):
     """A document is nested deeper than MAX_DEPTH levels."""
 
 
+class NotJSONError(ValueError):
+    """A value of a form, such as an uploaded file, has no JSON form."""
+
+
 def json_repaired(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 any JSON value
     """Return a copy without what Postgres or orjson refuse: NUL and lone surrogates become U+FFFD, NaN null.
 
-    Raises TooDeepError.
+    Raises TooDeepError, and NotJSONError for what no JSON document can hold.
     """
     if isinstance(value, str):
         return _BAD_CHARACTERS.sub(_REPLACEMENT, value)
@@ -28,4 +32,6 @@ def json_repaired(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 any JSON v
         return {_BAD_CHARACTERS.sub(_REPLACEMENT, key): json_repaired(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [json_repaired(item, depth + 1) for item in value]
-    return value
+    if value is None or isinstance(value, int):
+        return value
+    raise NotJSONError

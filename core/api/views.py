@@ -107,10 +107,19 @@ def _json_response(answer: Answer, headers: Mapping[str, str]) -> HttpResponse:
     return response
 
 
+class RouteMetadata(SimpleMetadata):
+    """Answers OPTIONS without looking for an object: what may be sent is in the OpenAPI document."""
+
+    def determine_actions(self, request: Request, view: APIView) -> dict[str, Any]:
+        """Say nothing of fields."""
+        del request, view
+        return {}
+
+
 class ApiMixin(APIView):
     """Dispatch without building what this request does not need."""
 
-    metadata_class = SimpleMetadata
+    metadata_class = RouteMetadata
     route: Route | None = None
 
     def get_parsers(self) -> list[Any]:

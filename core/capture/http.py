@@ -45,7 +45,8 @@ def public_view(*methods: str, failure: Failure = envelope) -> Callable[[View], 
             if request.method == "OPTIONS":
                 response = json_response({"status": 1})
             elif request.method not in methods:
-                refusal = Refusal(405, "method_not_allowed", f'Method "{request.method}" not allowed.')
+                detail = f'Method "{request.method}" not allowed.'
+                refusal = Refusal(405, "method_not_allowed", detail, kind="invalid_request")
                 response = failure(request, refusal)
                 response["Allow"] = ", ".join((*methods, "OPTIONS"))
             else:

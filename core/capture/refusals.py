@@ -19,7 +19,7 @@ def malformed(detail: str) -> Refusal:
 
 def too_big(detail: str) -> Refusal:
     """413: more bytes than this path takes."""
-    return Refusal(413, "payload_too_large", f"maximum event size exceeded: {detail}")
+    return Refusal(413, "payload_too_large", f"maximum event size exceeded: {detail}", kind="invalid_request")
 
 
 def stalled() -> Refusal:

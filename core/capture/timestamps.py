@@ -135,6 +135,8 @@ def read_clock(
 ) -> tuple[Clock, Problem | None]:
     """Find `sent_at`: in the body of a batch, else in the query's `_` as milliseconds."""
     if body_sent_at is not None and body_sent_at != "":
+        if not isinstance(body_sent_at, str):
+            return Clock(now=now), _ignored("sent_at", body_sent_at, "not a text")
         try:
             return Clock(now=now, sent_at=parse_time(body_sent_at)), None
         except ValueError as error:

@@ -34,7 +34,7 @@ class Question:
 def read_moment(text: str) -> datetime:
     """Read ISO 8601; without an offset it is UTC, a bare date is its midnight."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())
         if moment.tzinfo is None:
             return moment.replace(tzinfo=UTC)
         moment.astimezone(UTC)

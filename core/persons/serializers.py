@@ -5,13 +5,13 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 
 from core.api.errors import Invalid
 from core.api.params import body_of, find, required
-from core.api.values import TooDeepError, json_repaired
+from core.api.values import NotJSONError, TooDeepError, json_repaired
 
 MAX_UNSET_KEYS: Final = 1000
 MAX_INTEGER_ID: Final = 2**63 - 1
@@ -50,6 +50,7 @@ class PersonListItem(serializers.Serializer[Any]):
     last_seen_at = serializers.DateTimeField(read_only=True, allow_null=True)
 
 
+@extend_schema_serializer(many=False)
 class PaginatedPersonList(serializers.Serializer[Any]):
     """A page of persons; there is no count."""
 
@@ -188,3 +189,5 @@ def _clean_object(value: object, attr: str) -> dict[str, Any]:
         return dict(json_repaired(value))
     except TooDeepError:
         raise Invalid("The value is nested too deeply.", attr=attr) from None
+    except NotJSONError:
+        raise Invalid("Value must be valid JSON.", attr=attr) from None

@@ -60,6 +60,7 @@ class PersonViewSet(TeamViewSet):
     )
     def list(self, request: Request, **_: object) -> Answer:
         """List persons, newest first."""
+        _refuse_csv(request)
         window = self.window()
         wanted = queries.PersonPageQuery(
             limit=window.limit,
@@ -72,8 +73,9 @@ class PersonViewSet(TeamViewSet):
         return self.page_response(window, [queries.list_item(row, names) for row in rows], more=more)
 
     @extend_schema(responses=Person)
-    def retrieve(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002, ARG002 the route's name
+    def retrieve(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Return one person by integer id or UUID."""
+        _refuse_csv(request)
         return Answer(self._detail(self._row(id)))
 
     @extend_schema(request=Person, responses=_UPDATED)
@@ -175,6 +177,12 @@ class PersonViewSet(TeamViewSet):
             raise Invalid(message, code="max_length", attr=attr) from None
         except services.PersonGoneError:
             raise NotFound from None
+
+
+def _refuse_csv(request: Request) -> None:
+    """Say that there is no table yet, rather than answer JSON to someone who asked for one."""
+    if request.query_params.get("format") == "csv":
+        raise Invalid("CSV is not available here.", code="invalid_choice", attr="format")
 
 
 def _text(request: Request, name: str) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import orjson
 
@@ -62,6 +62,10 @@ def _stop_asked(_number: int, _frame: FrameType | None) -> NoReturn:
     raise StopAskedError
 
 
+GRANIAN: Final = ("--interface", "wsgi", "--blocking-threads", "64", "--no-ws")
+"""Threads enough for senders who stall: `persons_api.wsgi` works on few requests at a time."""
+
+
 class Supervisor:
     """Everything that one `manage.py up` runs."""
 
@@ -74,6 +78,7 @@ class Supervisor:
         shown = "127.0.0.1" if options.host in {"0.0.0.0", "::"} else options.host  # noqa: S104 compared, not bound
         self.base_url = f"http://{f'[{shown}]' if ':' in shown else shown}:{options.port}"
         self._env = dict(os.environ)
+        self._worker_ready = self._run / "worker.ready"
 
     def run(self) -> int:
         """Run until a signal (0) or until a part fails (1)."""
@@ -183,13 +188,15 @@ class Supervisor:
         celery = [*python, "celery", "-A", "persons_api"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         web = [
-            *python, "granian", "--interface", "wsgi", "persons_api.wsgi:application", "--host", options.host,
-            "--port", str(options.port), "--workers", str(options.workers), "--blocking-threads", "4", "--no-ws",
+            *python, "granian", *GRANIAN, "persons_api.wsgi:application", "--host", options.host,
+            "--port", str(options.port), "--workers", str(options.workers),
             "--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "15",
             "--log-level", "warning",
         ]  # fmt: skip
         warm = [(signal.SIGTERM, 25.0), (signal.SIGQUIT, 5.0)]
         self._launch("web", web, [(signal.SIGTERM, 20.0)])
+        self._worker_ready.unlink(missing_ok=True)
+        self._env["PERSONS_API_WORKER_READY_FILE"] = str(self._worker_ready)
         self._launch("worker", [*celery, "worker", "-c", "2", "-l", "warning", *quiet], warm)
 
     def _start_beat(self) -> None:
@@ -242,11 +249,11 @@ class Supervisor:
             status = self._answers("/_readyz")
             if status == HTTPStatus.NOT_FOUND:
                 status = self._answers("/_livez")
-            if status == HTTPStatus.OK:
+            if status == HTTPStatus.OK and self._worker_ready.exists():
                 return
             time.sleep(0.1)
         last = tail(self._run / "logs" / "web.log")
-        message = f"the web server does not become ready (last answer {status}):\n{last}"
+        message = f"the server does not become ready (last answer {status}):\n{last}"
         raise StartError(message)
 
     def _write_state(self) -> None:

@@ -2,16 +2,20 @@
 
 import io
 import re
+import socket
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+import urllib3
 from django.test import Client
 
 from persons_api.checks import check_production
 from persons_api.logging import hide_secrets
 from persons_api.middleware import route_label
 from tests.core.conftest import Cast
+from tests.support.processes import RunningServer
 
 
 def test_liveness_needs_no_store(client: Client) -> None:
@@ -118,15 +122,32 @@ def test_ordinary_lines_stay_as_they_are() -> None:
     assert hide_secrets(line) == line
 
 
-def test_chunked_bodies_get_a_length(settings: Any) -> None:
-    from persons_api.wsgi import measure_chunked_body
+def test_chunked_bodies_get_a_length() -> None:
+    from persons_api.wsgi import receive_body
 
-    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 5
-    for body, length in ((b"{}", "2"), (b"x" * 100, "6")):
-        environ: dict[str, Any] = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": io.BytesIO(body)}
-        measure_chunked_body(environ)
-        assert environ["CONTENT_LENGTH"] == length
-        assert len(environ["wsgi.input"].read()) == int(length)
-    plain: dict[str, Any] = {"CONTENT_LENGTH": "2", "HTTP_TRANSFER_ENCODING": "identity"}
-    measure_chunked_body(plain)
-    assert plain["CONTENT_LENGTH"] == "2"
+    environ: dict[str, Any] = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": io.BytesIO(b"x" * 300_000)}
+    receive_body(environ)
+    assert environ["CONTENT_LENGTH"] == "300000"
+    assert len(environ["wsgi.input"].read()) == 300_000
+
+
+def test_a_body_that_is_too_long_is_left_unread() -> None:
+    from persons_api.wsgi import MAX_BODY_BYTES, receive_body
+
+    source = io.BytesIO(b"x")
+    environ: dict[str, Any] = {"CONTENT_LENGTH": str(MAX_BODY_BYTES + 1), "wsgi.input": source}
+    receive_body(environ)
+    assert environ["wsgi.input"] is source
+
+
+@pytest.mark.faults
+@pytest.mark.xdist_group("servers")
+def test_senders_who_stall_hold_nobody_up(tmp_path: Path) -> None:
+    with RunningServer(tmp_path / "data") as server:
+        stalled = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(24)]
+        for connection in stalled:
+            connection.sendall(b'POST /batch/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"api')
+        for _ in range(5):
+            assert urllib3.request("GET", f"{server.base_url}/_livez", timeout=5, retries=False).status == 200
+        for connection in stalled:
+            connection.close()

@@ -4,6 +4,7 @@ from typing import Any
 import orjson
 import pytest
 import zstandard
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from core.activity.models import ActivityLog
 from core.outbox.models import OutboxRows
@@ -209,6 +210,30 @@ def test_strangers_and_readers_change_nothing(
     assert (reader.status_code, reader.json()["detail"]) == (403, "API key missing required scope 'person:write'")
     person.refresh_from_db()
     assert own(person.properties) == {}
+
+
+@pytest.mark.parametrize(("query", "status"), [("?keep_person", 200), ("?keep_person=", 404), ("?keep_person=1", 200)])
+def test_a_bare_flag_is_true_and_an_empty_one_false(
+    api: Api, capture: Callable[..., Person], query: str, status: int
+) -> None:
+    person = capture()
+    assert api.send("DELETE", f"/{person.id}/{query}").status_code == 204
+    assert api.get(f"/{person.id}").status_code == status
+
+
+def test_an_uploaded_file_is_no_value(api: Api, capture: Callable[..., Person]) -> None:
+    person = capture()
+    upload = SimpleUploadedFile("f.txt", b"hello")
+    answer = api.client.post(api.url(f"/{person.id}/update_property/"), {"key": "k", "value": upload})
+    assert (answer.status_code, answer.json()["attr"]) == (400, "value")
+
+
+def test_options_of_a_person_says_what_may_be_sent(api: Api, capture: Callable[..., Person]) -> None:
+    person = capture()
+    for path in (f"/{person.id}/", "/0/", "/abc/", "/", f"/{person.id}/update_property/"):
+        answer = api.send("OPTIONS", path)
+        assert answer.status_code == 200
+        assert "OPTIONS" in answer["Allow"]
 
 
 def test_persons_are_not_created_here(api: Api) -> None:

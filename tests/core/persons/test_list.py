@@ -89,6 +89,19 @@ def test_unusable_numbers_count_as_absent(api: Api, capture: Callable[..., Perso
     assert len(answer.json()["results"]) == 1
 
 
+def test_a_limit_above_a_thousand_is_a_thousand(api: Api, capture: Callable[..., Person]) -> None:
+    capture("a")
+    capture("b")
+    for limit in ("1001", "9" * 30):
+        assert len(api.get(limit=limit).json()["results"]) == 2
+
+
+def test_a_table_is_refused_where_there_is_none(api: Api, capture: Callable[..., Person]) -> None:
+    person = capture()
+    for answer in (api.get(format="csv"), api.get(f"/{person.id}", format="csv")):
+        assert (answer.status_code, answer.json()["attr"]) == (400, "format")
+
+
 @pytest.mark.parametrize("params", [{"limit": "9" * 30}, {"offset": "9" * 30}])
 def test_huge_numbers_are_clamped(api: Api, capture: Callable[..., Person], params: dict[str, Any]) -> None:
     capture()
