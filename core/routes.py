@@ -47,13 +47,9 @@ RESOURCES: tuple[Resource, ...] = (
 
 
 def urlpatterns_of(resources: Sequence[Resource] = RESOURCES) -> list[URLPattern | URLResolver]:
-    """Return the patterns below `/api/`, nested by prefix so that a request tries few of them."""
-    nested: list[URLPattern | URLResolver] = []
-    for tree in (PROJECT, ENVIRONMENT, ORGANIZATION):
-        inner = [_resolver(resource, tree) for resource in resources if tree in resource.trees]
-        if inner:
-            nested.append(re_path(f"^{_regex(tree.value)}/", include(inner)))
-    return [*nested, *(_resolver(resource, TOP) for resource in resources if TOP in resource.trees)]
+    """Return the patterns of all resources: one level for tree and resource, so that a request tries few of them."""
+    return [_resolver(resource, tree) for tree in (PROJECT, ENVIRONMENT, ORGANIZATION, TOP) for resource in resources
+            if tree in resource.trees]  # fmt: skip
 
 
 def routes(resources: Sequence[Resource] = RESOURCES) -> Iterator[tuple[Route, type[ApiViewSet], dict[str, str]]]:
@@ -79,7 +75,8 @@ def _resolver(resource: Resource, tree: Tree) -> URLResolver:
         for pattern in _patterns(child, tree, below=_parent_prefix(resource, child), strip=resource.prefix)
     ]
     patterns += _patterns(resource, tree, below="", strip=resource.prefix)
-    return re_path(f"^{resource.prefix}", include(patterns))
+    prefix = f"{_regex(tree.value)}/" if tree.value else ""
+    return re_path(f"^api/{prefix}{resource.prefix}", include(patterns))
 
 
 def _parent_prefix(resource: Resource, child: Resource) -> str:

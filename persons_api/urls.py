@@ -12,13 +12,13 @@ _sign_in = [
     re_path(r"^logout/?$", pages.SignOutView.as_view(), name="logout"),
 ]
 _api: list[URLPattern | URLResolver] = [
-    *urlpatterns_of(),
     re_path(r"^schema/?$", pages.SchemaView.as_view(), name="schema"),
     re_path(r"^schema/swagger-ui/?$", pages.SwaggerView.as_view(), name="swagger-ui"),
     re_path(r"^schema/redoc/?$", pages.RedocView.as_view(), name="redoc"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    *urlpatterns_of(),
     re_path(r"^api/", include(_api)),
     re_path(r"^api/?$", pages.ApiRootView.as_view(), name="api-root"),
     re_path(r"^", include(capture_urlpatterns)),

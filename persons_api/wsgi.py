@@ -2,28 +2,26 @@
 
 import io
 import os
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 from persons_api import celery_app
-from persons_api.connections import keep_connections
+from persons_api.places import HeldPlace, Places, leave_connections_alone
 
 MAX_BODY_BYTES: Final = 28 * 1024 * 1024
 """More than any path takes: a longer body is left unread, and refused for its length."""
 CHUNK_BYTES: Final = 256 * 1024
-AT_ONCE: Final = 4
-"""Requests that a process works on at a time: more would only take turns at the interpreter lock."""
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "persons_api.settings")
 _django = get_wsgi_application()
-keep_connections()
+leave_connections_alone()
 # Loaded now, else the first request that nudges the worker would wait seconds for these imports.
 warm = (get_resolver().url_patterns, celery_app.amqp.producer_pool)
-_places = threading.Semaphore(AT_ONCE)
+_places = Places(settings.WEB_REQUESTS_AT_ONCE)
 
 
 def receive_body(environ: dict[str, Any]) -> None:
@@ -49,5 +47,12 @@ def receive_body(environ: dict[str, Any]) -> None:
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Answer one request."""
     receive_body(environ)
-    with _places:
-        return _django(environ, start_response)
+    place = _places.take()
+    held = False
+    try:
+        response = _django(environ, start_response)
+        held = getattr(response, "streaming", False)
+        return HeldPlace(response, _places, place) if held else response
+    finally:
+        if not held:
+            _places.give_back(place)

@@ -181,7 +181,7 @@ class PersonViewSet(TeamViewSet):
 
 def _refuse_csv(request: Request) -> None:
     """Say that there is no table yet, rather than answer JSON to someone who asked for one."""
-    if request.query_params.get("format") == "csv":
+    if "format=" in request.META.get("QUERY_STRING", "") and request.query_params.get("format") == "csv":
         raise Invalid("CSV is not available here.", code="invalid_choice", attr="format")
 
 
