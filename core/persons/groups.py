@@ -50,8 +50,9 @@ def _type_indexes(team_id: int, names: Sequence[str]) -> dict[str, int]:
         known: dict[str, int] = dict(cursor.fetchall())
         missing = [name for name in dict.fromkeys(names) if name not in known and 0 < len(name) <= MAX_KEY_LENGTH]
         if missing and len(known) < MAX_GROUP_TYPES:
-            # One maker at a time per team: two inserts of the same index would fail the whole batch.
-            cursor.execute("SELECT 1 FROM core_team WHERE id = %s FOR UPDATE", [team_id])
+            # One maker at a time per team: two inserts of the same index would fail the whole batch. Not a full lock:
+            # both may hold the key share that their new persons took on the team, and would wait for each other.
+            cursor.execute("SELECT 1 FROM core_team WHERE id = %s FOR NO KEY UPDATE", [team_id])
             cursor.execute("SELECT group_type, group_type_index FROM core_grouptype WHERE team_id = %s", [team_id])
             known = dict(cursor.fetchall())
             for name in missing:

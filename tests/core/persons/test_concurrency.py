@@ -12,7 +12,7 @@ from django.db import connection
 
 from core.outbox.models import OutboxRows
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
-from core.persons.models import Person, PersonDistinctId
+from core.persons.models import Group, GroupType, Person, PersonDistinctId
 from core.persons.services import PersonGoneError, PersonRef, person_delete
 from tests.factories import make_team
 
@@ -21,7 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def new_event(who: str, name: str = "click", **fields: Any) -> NewEvent:
     uuid: UUID = fields.pop("uuid", None) or uuid4()
-    return NewEvent(uuid=uuid, event=name, distinct_id=who, timestamp=datetime.now(UTC), properties={}, **fields)
+    fields = {"properties": {}, **fields}
+    return NewEvent(uuid=uuid, event=name, distinct_id=who, timestamp=datetime.now(UTC), **fields)
 
 
 def at_once(jobs: Sequence[Callable[[], None]]) -> None:
@@ -128,3 +129,20 @@ def test_deleting_while_events_arrive_keeps_every_id_usable() -> None:
 
     (person,) = Person.objects.for_team(team.id)
     assert person.properties["last"] is True
+
+
+def test_first_groups_of_several_batches_do_not_wait_for_each_other() -> None:
+    team = IngestTeam(make_team().id)
+
+    def writer(number: int) -> Callable[[], None]:
+        def write() -> None:
+            group = {"$group_type": f"kind-{number % 3}", "$group_key": "k", "$group_set": {f"n{number}": number}}
+            events_ingest(team=team, events=[new_event(f"p{number}", "$groupidentify", properties=group)])
+
+        return write
+
+    at_once([writer(number) for number in range(8)])
+
+    assert sorted(GroupType.objects.for_team(team.id).values_list("group_type_index", flat=True)) == [0, 1, 2]
+    stored = [key for group in Group.objects.for_team(team.id) for key in group.properties]
+    assert sorted(stored) == [f"n{number}" for number in range(8)]
