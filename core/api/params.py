@@ -23,18 +23,13 @@ def body_of(request: Request) -> Mapping[str, Any]:
     raise Invalid(message)
 
 
-def find(request: Request, name: str) -> tuple[Any, bool] | None:
-    """Return a parameter and whether it came with its JSON type, or None; text from forms and queries has none."""
+def find(request: Request, name: str) -> tuple[Any] | None:
+    """Return a parameter in a tuple of one, for it may be null; None when absent. Forms and queries give text."""
     value = body_of(request).get(name, _MISSING)
     if value is not _MISSING:
-        return value, is_json(request)
+        return (value,)
     text = request.query_params.get(name)
-    return None if text is None else (text, False)
-
-
-def is_json(request: Request) -> bool:
-    """Tell a JSON body from forms and from no body at all."""
-    return (request.content_type or "").partition(";")[0].strip().lower() == "application/json"
+    return None if text is None else (text,)
 
 
 def flag(request: Request, name: str, *, default: bool = False) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, cast
-from uuid import UUID
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -234,20 +233,3 @@ class TeamViewSet(ApiViewSet):
         if team is None:
             raise exceptions.NotFound
         return team
-
-
-def read_uuid(text: str) -> UUID | None:
-    """Return a UUID from a path or parameter; None where there can be no such row."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def body_object(request: Request) -> Mapping[str, Any]:
-    """Return the body, which must be an object (a form counts as one)."""
-    data = request.data
-    if isinstance(data, Mapping) or hasattr(data, "getlist"):
-        return cast("Mapping[str, Any]", data)
-    message = f"Invalid data. Expected a dictionary, but got {type(data).__name__}."
-    raise exceptions.ValidationError(message)

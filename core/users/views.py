@@ -12,7 +12,8 @@ from core.access.models import PersonalAPIKey
 from core.access.permissions import UNSUPPORTED
 from core.access.routing import CURRENT
 from core.api.errors import NotFound
-from core.api.views import ApiViewSet, action, body_object, scoped, sessions_only
+from core.api.params import body_of
+from core.api.views import ApiViewSet, action, scoped, sessions_only
 from core.tenancy.answers import organization_basic, organization_full, team_short
 from core.tenancy.models import User
 from core.tenancy.queries import organizations_of, visible_teams
@@ -75,7 +76,7 @@ class UserViewSet(ApiViewSet):
     def partial_update(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
         """Set what `@current` means; other fields are read-only here."""
         user = self._caller_only(request)
-        wanted = UserSerializer(data=body_object(request), partial=True)
+        wanted = UserSerializer(data=body_of(request), partial=True)
         wanted.is_valid(raise_exception=True)
         services.user_set_current(
             user=user,
@@ -142,7 +143,7 @@ class PersonalAPIKeyViewSet(ApiViewSet):
     @sessions_only
     def create(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
         """Make a key; its value is in this answer only."""
-        body = PersonalAPIKeySerializer(data=body_object(request))
+        body = PersonalAPIKeySerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         key, value = services.key_create(
             user=cast("User", request.user),
@@ -189,7 +190,7 @@ class PersonalAPIKeyViewSet(ApiViewSet):
 
     def _change(self, request: Request, *, partial: bool) -> Response:
         key = self._key(self.kwargs["id"])
-        body = PersonalAPIKeySerializer(data=body_object(request), partial=partial)
+        body = PersonalAPIKeySerializer(data=body_of(request), partial=partial)
         body.is_valid(raise_exception=True)
         return Response(key_object(services.key_update(key=key, changes=dict(body.validated_data))))
 
