@@ -2,9 +2,11 @@
 
 from core.access.models import PersonalAPIKey
 from core.activity.models import ActivityLog
+from core.cohorts.models import Cohort, CohortPerson
+from core.deletions.models import DeletionRequest, DeletionRun
+from core.idempotency.models import IdempotentAnswer
 from core.outbox.models import OutboxRows
 from core.persons.models import (
-    DeletionRequest,
     DistinctIdTombstone,
     Group,
     GroupType,
@@ -18,10 +20,14 @@ from core.tenancy.models import Organization, OrganizationMembership, Project, T
 
 __all__ = [
     "ActivityLog",
+    "Cohort",
+    "CohortPerson",
     "DeletionRequest",
+    "DeletionRun",
     "DistinctIdTombstone",
     "Group",
     "GroupType",
+    "IdempotentAnswer",
     "ImportProgress",
     "Organization",
     "OrganizationMembership",

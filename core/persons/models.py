@@ -153,36 +153,6 @@ class Group(TeamScopedModel):
         return self.group_key
 
 
-class DeletionRequest(TeamScopedModel):
-    """A wish to erase events or recordings, with every id that named the person when it was made."""
-
-    class Kind(models.TextChoices):
-        """What is to be erased."""
-
-        EVENTS = "events"
-        RECORDINGS = "recordings"
-
-    team = models.ForeignKey("core.Team", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
-    kind = models.CharField(max_length=16, choices=Kind.choices)
-    person_uuid = models.UUIDField()
-    distinct_ids = models.JSONField(default=list)
-    requested_at = models.DateTimeField()
-    requested_by = models.ForeignKey("core.User", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    verified_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta(TeamScopedModel.Meta):
-        """One open request per person and kind."""
-
-        constraints: ClassVar = [
-            models.UniqueConstraint(
-                "team", "kind", "person_uuid", condition=models.Q(verified_at__isnull=True), name="deletion_open_unique"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} of {self.person_uuid}"
-
-
 class ImportProgress(TeamScopedModel):
     """How far a file of events has been imported, so that a killed import goes on where it stopped."""
 

@@ -10,10 +10,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from core.activity.services import activity_log
+from core.deletions.models import DeletionRequest
 from core.outbox.services import outbox_add, outbox_nudge
 from core.persons.identity import TOMBSTONE_STEP, PropertiesTooLargeError, PropertyChanges, Roster
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
-from core.persons.models import DeletionRequest
 from core.persons.store import BURY_PERSONS, distinct_id_hash, json_rows, person_lock, roster_save
 from events.rows import Table, distinct_id_row, person_row
 

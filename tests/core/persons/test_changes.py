@@ -7,8 +7,9 @@ import zstandard
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from core.activity.models import ActivityLog
+from core.deletions.models import DeletionRequest
 from core.outbox.models import OutboxRows
-from core.persons.models import DeletionRequest, Person, PersonDistinctId
+from core.persons.models import Person, PersonDistinctId
 from core.tenancy.models import Team
 from tests.core.persons.conftest import Api, make_api
 

@@ -1,0 +1,67 @@
+"""Wishes to erase, the runs that carry them out, and the receipts that prove it."""
+
+from typing import ClassVar
+from uuid import uuid4
+
+from django.db import models
+
+from core.tenancy.managers import TeamScopedModel
+
+
+class DeletionRequest(TeamScopedModel):
+    """A wish to erase events or recordings, with every id that named the person when it was made.
+
+    Once verified, `receipt` says what was found and removed, and `distinct_ids` are replaced by their hashes.
+    """
+
+    class Kind(models.TextChoices):
+        """What is to be erased."""
+
+        EVENTS = "events"
+        RECORDINGS = "recordings"
+
+    team = models.ForeignKey("core.Team", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    person_uuid = models.UUIDField()
+    person_id = models.BigIntegerField(null=True, blank=True)
+    person_deleted = models.BooleanField(default=False, db_default=False)
+    distinct_ids = models.JSONField(default=list)
+    requested_at = models.DateTimeField()
+    requested_by = models.ForeignKey("core.User", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    attempts = models.PositiveIntegerField(default=0, db_default=0)
+    last_error = models.CharField(max_length=400, blank=True, default="", db_default="")
+    verified_at = models.DateTimeField(null=True, blank=True)
+    receipt = models.JSONField(null=True, blank=True)
+
+    class Meta(TeamScopedModel.Meta):
+        """One open request per person and kind; status lists are newest first."""
+
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                "team", "kind", "person_uuid", condition=models.Q(verified_at__isnull=True), name="deletion_open_unique"
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["team", "kind", "-requested_at", "-id"], name="deletion_status_idx"),
+            models.Index(fields=["team", "person_uuid"], name="deletion_person_idx"),
+            models.Index(fields=["id"], name="deletion_open_idx", condition=models.Q(verified_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.person_uuid}"
+
+
+class DeletionRun(models.Model):
+    """One run of the deletion job: how far it came, so that another can go on after a kill."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    step = models.CharField(max_length=40, blank=True, default="")
+    requests = models.PositiveIntegerField(default=0)
+    verified = models.PositiveIntegerField(default=0)
+    last_error = models.CharField(max_length=400, blank=True, default="", db_default="")
+    found = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"deletion run of {self.started_at:%Y-%m-%d %H:%M}"
