@@ -1,0 +1,60 @@
+"""From a request's parameter to a filter: JSON, grammar and the cohorts that it names."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from core.api.errors import Invalid
+from core.api.json import loads
+from core.filters.postgres import condition
+from core.tenancy.statements import fetch_rows
+from events.filters.grammar import MAX_BYTES, Filter, FilterError, cohort_ids, read_filters
+
+
+def read_filter_parameter(
+    value: object,
+    *,
+    attr: str = "properties",
+    team_id: int,
+    now: datetime | None = None,
+    path_rules: Sequence[Mapping[str, Any]] = (),
+) -> Filter | None:
+    """Return the filter in a parameter (JSON text, or a value parsed already); None when it restricts nothing.
+
+    `path_rules` are the project's `path_cleaning_filters`, `now` is what relative dates count from.
+    Raises Invalid, with `attr`, for what is no JSON or no filter and for cohorts that the team does not have.
+    """
+    if isinstance(value, str | bytes):
+        if not value.strip():
+            return None
+        value = _parsed(value, attr)
+    try:
+        wanted = read_filters(value, now=now, path_rules=path_rules)
+        if wanted is not None:
+            # What Postgres cannot have is the caller's fault too, and known only now.
+            condition(wanted, {})
+    except FilterError as error:
+        raise Invalid(error.message, attr=attr) from error
+    if wanted is not None and (numbers := cohort_ids(wanted)):
+        _check_cohorts(numbers, team_id=team_id, attr=attr)
+    return wanted
+
+
+def _parsed(text: str | bytes, attr: str) -> Any:  # noqa: ANN401 any JSON value
+    if len(text) > MAX_BYTES:
+        message = f"Filters may have at most {MAX_BYTES} bytes."
+        raise Invalid(message, attr=attr)
+    try:
+        return loads(text)
+    except ValueError as error:
+        message = f"This is not valid JSON: {error}"
+        raise Invalid(message, attr=attr) from error
+
+
+def _check_cohorts(numbers: set[int], *, team_id: int, attr: str) -> None:
+    rows = fetch_rows(
+        "SELECT id FROM core_cohort WHERE team_id = %s AND id = ANY(%s) AND NOT deleted", [team_id, sorted(numbers)]
+    )
+    if missing := numbers - {row[0] for row in rows}:
+        message = f"There is no cohort {min(missing)} in this project."
+        raise Invalid(message, attr=attr)

@@ -1,0 +1,322 @@
+"""The one grammar of property filters, as parsed JSON: list, group object, single filter or legacy map.
+
+`read_filters` gives frozen dataclasses or a FilterError whose text may be shown. Two compilers read them:
+`events.filters.clickhouse` and `core.filters.postgres`. docs/filters.md has the meaning of every operator.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import orjson
+
+from events.filters.errors import FilterError
+from events.filters.operators import OPERATORS, Context, Operator, check_pattern, find_operator
+from events.filters.predicates import Predicate
+from events.filters.values import value_text
+
+__all__ = [
+    "CohortFilter",
+    "Filter",
+    "FilterError",
+    "FilterGroup",
+    "PropertyFilter",
+    "cohort_ids",
+    "leaves",
+    "property_keys",
+    "read_filters",
+]
+
+MAX_DEPTH: Final = 10
+# A filter is up to nine hundred elements of syntax, and ClickHouse reads statements of 50,000.
+MAX_FILTERS: Final = 50
+MAX_VALUES: Final = 1000
+MAX_KEY_LENGTH: Final = 400
+MAX_BYTES: Final = 1_000_000
+MAX_PATH_RULES: Final = 50
+MAX_COHORT_ID: Final = 2**63 - 1
+
+COHORT_TYPES: Final = frozenset({"cohort", "static-cohort", "precalculated-cohort"})
+
+type Scope = Literal["person"]
+type Filter = PropertyFilter | CohortFilter | FilterGroup
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyFilter:
+    """A predicate on the value under one key; `negated` turns it round, so that a missing value passes."""
+
+    key: str
+    predicate: Predicate
+    negated: bool = False
+    type: Scope = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class CohortFilter:
+    """Membership in one of these cohorts, or (`negated`) in none of them."""
+
+    cohort_ids: tuple[int, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilterGroup:
+    """All (`AND`) or at least one (`OR`) of the values; an empty AND is true."""
+
+    type: Literal["AND", "OR"]
+    values: tuple[Filter, ...]
+
+
+_EVERYTHING: Final = FilterGroup("AND", ())
+
+
+@dataclass(slots=True)
+class _Reader:
+    scope: Scope
+    context: Context
+    filters: int = field(default=0)
+
+    def item(self, item: object, depth: int) -> Filter | None:
+        """Return a group or a filter; None for an empty group."""
+        if not isinstance(item, Mapping):
+            raise FilterError("Each filter must be an object.")
+        if depth > MAX_DEPTH:
+            message = f"Filters may be nested at most {MAX_DEPTH} deep."
+            raise FilterError(message)
+        if "values" in item and "key" not in item:
+            return self.group(item, depth)
+        self.counted(1)
+        return self.leaf(item)
+
+    def counted(self, more: int) -> None:
+        self.filters += more
+        if self.filters > MAX_FILTERS:
+            message = f"At most {MAX_FILTERS} filters are possible."
+            raise FilterError(message)
+
+    def group(self, group: Mapping[str, Any], depth: int) -> Filter | None:
+        kind, members = group.get("type", "AND"), group["values"]
+        if not isinstance(kind, str) or kind.upper() not in {"AND", "OR"}:
+            raise FilterError("The `type` of a filter group must be AND or OR.")
+        if not isinstance(members, list):
+            raise FilterError("The `values` of a filter group must be a list.")
+        return _joined("OR" if kind.upper() == "OR" else "AND", [self.item(member, depth + 1) for member in members])
+
+    def leaf(self, item: Mapping[str, Any]) -> Filter:
+        kind = item.get("type")
+        kind = self.scope if kind is None else kind
+        if "key" not in item and not (isinstance(kind, str) and kind in COHORT_TYPES):
+            raise FilterError("A filter must have a `key`.")
+        if not isinstance(kind, str):
+            raise FilterError("The `type` of a filter must be text.")
+        if kind in COHORT_TYPES:
+            return _cohort_filter(item)
+        if kind == "hogql":
+            raise FilterError("Filters of type 'hogql' are not supported.")
+        if kind != self.scope:
+            message = f"The '{kind[:100]}' property filter does not work in '{self.scope}' scope"
+            raise FilterError(message)
+        return self.property_filter(_key(item["key"]), item)
+
+    def property_filter(self, key: str, item: Mapping[str, Any]) -> Filter:
+        name = "exact" if item.get("operator") is None else item["operator"]
+        operator = find_operator(name, negation=_flag(item, "negation"))
+        operands = _operands(operator, str(name), item)
+        if not operands and operator.takes != "nothing":
+            return _EVERYTHING
+        if not operator.together or operator.costly:
+            # Each of these values is as much work as a filter.
+            self.counted(len(operands) - 1)
+        if operator.together:
+            return PropertyFilter(key, self.built(operator, str(name), operands), operator.negated, self.scope)
+        single = [PropertyFilter(key, self.built(operator, str(name), (one,)), type=self.scope) for one in operands]
+        return _joined("AND" if operator.opposite else "OR", single) or _EVERYTHING
+
+    def built(self, operator: Operator, name: str, operands: tuple[str, ...]) -> Predicate:
+        try:
+            return operator.build(operands, self.context)
+        except FilterError:
+            raise
+        except ValueError as error:
+            message = f"{name} operator requires numeric values"
+            raise FilterError(message) from error
+
+
+def read_filters(
+    value: object,
+    *,
+    scope: Scope = "person",
+    now: datetime | None = None,
+    path_rules: Sequence[Mapping[str, Any]] = (),
+) -> Filter | None:
+    """Return the filter that parsed JSON describes; None when it restricts nothing.
+
+    `now` is what relative dates count from; `path_rules` are the project's `path_cleaning_filters`
+    (`{"regex", "alias"}`), which `is_cleaned_path_exact` applies to both sides.
+    """
+    reader = _Reader(scope, Context(datetime.now(UTC) if now is None else now, _path_rules(path_rules)))
+    if value is None:
+        return None
+    _check_size(value)
+    if isinstance(value, Mapping):
+        wanted = reader.item(value, 0) if _is_item(value) else _legacy(reader, value)
+    elif isinstance(value, list):
+        wanted = _joined("AND", [reader.item(item, 1) for item in value])
+    else:
+        raise FilterError("Filters must be a list, a group object or a map of keys to values.")
+    return None if wanted == _EVERYTHING else wanted
+
+
+def leaves(wanted: Filter) -> Iterator[PropertyFilter | CohortFilter]:
+    """Yield the filters that are not groups, in order."""
+    if isinstance(wanted, FilterGroup):
+        for value in wanted.values:
+            yield from leaves(value)
+    else:
+        yield wanted
+
+
+def cohort_ids(wanted: Filter) -> set[int]:
+    """Return the cohorts that a filter names."""
+    return {number for leaf in leaves(wanted) if isinstance(leaf, CohortFilter) for number in leaf.cohort_ids}
+
+
+def property_keys(wanted: Filter) -> set[str]:
+    """Return the property keys that a filter looks at."""
+    return {leaf.key for leaf in leaves(wanted) if isinstance(leaf, PropertyFilter)}
+
+
+def _is_item(value: Mapping[str, Any]) -> bool:
+    if "key" in value:
+        return not value.keys().isdisjoint({"value", "operator", "type"})
+    # A legacy map may have a property named `values`, but not one that is a list of objects.
+    members = value.get("values")
+    cohort = value.get("type") in COHORT_TYPES if isinstance(value.get("type"), str) else False
+    return cohort or (isinstance(members, list) and all(isinstance(member, Mapping) for member in members))
+
+
+def _legacy(reader: _Reader, value: Mapping[str, Any]) -> Filter | None:
+    """Read `{"key": value, "key__operator": value}`: all must hold."""
+    items = []
+    for name, operand in value.items():
+        key, _, operator = name.rpartition("__")
+        item = {"key": key, "operator": operator} if key and operator in OPERATORS else {"key": name}
+        items.append(reader.item({**item, "value": operand}, 1))
+    return _joined("AND", items)
+
+
+def _joined(kind: Literal["AND", "OR"], members: Sequence[Filter | None]) -> Filter | None:
+    present = tuple(member for member in members if member is not None)
+    if not present:
+        return None
+    if kind == "OR" and _EVERYTHING in present:
+        return _EVERYTHING
+    if kind == "AND":
+        present = tuple(member for member in present if member != _EVERYTHING)
+    return present[0] if len(present) == 1 else FilterGroup(kind, present)
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise FilterError("The `key` of a filter must be text.")
+    if len(key) > MAX_KEY_LENGTH:
+        message = f"The `key` of a filter may have at most {MAX_KEY_LENGTH} characters."
+        raise FilterError(message)
+    return _storable(key)
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise FilterError("Filters may not contain NUL characters.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise FilterError("Filters may not contain lone surrogates.") from error
+    return text
+
+
+def _flag(item: Mapping[str, Any], name: str) -> bool:
+    value = item.get(name)
+    if value is not None and not isinstance(value, bool):
+        message = f"`{name}` must be true or false."
+        raise FilterError(message)
+    return bool(value)
+
+
+def _operands(operator: Operator, name: str, item: Mapping[str, Any]) -> tuple[str, ...]:
+    if operator.takes == "nothing":
+        return ()
+    value = item.get("value")
+    if value is None:
+        message = f"A filter with the operator {name} must have a `value`."
+        raise FilterError(message)
+    if operator.takes in {"list", "pair"} and not isinstance(value, list):
+        raise FilterError(
+            f"{name} operator requires numeric values"
+            if operator.takes == "pair"
+            else f"The `value` of the operator {name} must be a list."
+        )
+    listed = value if isinstance(value, list) else [value]
+    if operator.takes == "pair" and len(listed) != 2:  # noqa: PLR2004 a pair
+        message = f"{name} operator requires numeric values"
+        raise FilterError(message)
+    if len(listed) > MAX_VALUES:
+        message = f"A filter may have at most {MAX_VALUES} values."
+        raise FilterError(message)
+    return tuple(map(_operand, listed))
+
+
+def _operand(value: object) -> str:
+    if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        raise FilterError("The `value` of a filter must be text, a number, a boolean or a list of these.")
+    return _storable(value_text(value) or "")
+
+
+def _cohort_filter(item: Mapping[str, Any]) -> Filter:
+    operator = item.get("operator")
+    if operator not in {None, "exact", "in", "not_in", "is_not"}:
+        raise FilterError("A cohort filter has the operator in or not_in.")
+    value = item.get("value")
+    numbers = [_cohort_id(one) for one in (value if isinstance(value, list) else [value])]
+    if not numbers:
+        return _EVERYTHING
+    if len(numbers) > MAX_VALUES:
+        message = f"A filter may have at most {MAX_VALUES} values."
+        raise FilterError(message)
+    negated = (operator in {"not_in", "is_not"}) != _flag(item, "negation")
+    return CohortFilter(tuple(dict.fromkeys(numbers)), negated)
+
+
+def _cohort_id(value: object) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < len(str(MAX_COHORT_ID)):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COHORT_ID:
+        raise FilterError("The `value` of a cohort filter must be the id of a cohort.")
+    return value
+
+
+def _path_rules(rules: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """Return (pattern, replacement) of the rules that are complete and that RE2 takes; others do nothing."""
+    usable = []
+    for rule in rules[:MAX_PATH_RULES]:
+        pattern, alias = rule.get("regex"), rule.get("alias")
+        if isinstance(pattern, str) and isinstance(alias, str):
+            try:
+                check_pattern(_storable(pattern))
+                usable.append((pattern, _storable(alias)))
+            except FilterError:
+                continue
+    return tuple(usable)
+
+
+def _check_size(value: object) -> None:
+    try:
+        size = len(orjson.dumps(value))
+    except (TypeError, RecursionError) as error:
+        raise FilterError("Filters must be JSON, and not nested too deeply.") from error
+    if size > MAX_BYTES:
+        message = f"Filters may have at most {MAX_BYTES} bytes."
+        raise FilterError(message)
