@@ -14,10 +14,11 @@ from psycopg import OperationalError as DriverOperationalError
 
 from core.capture.refusals import Refusal
 from core.persons.ingest import MergeRaceError
+from core.recordings.errors import BlobStoreUnavailable
 
 RETRY_AFTER_SECONDS = "1"
 # A lost race over the same persons passes like an outage does: the client sends the batch again.
-STORE_ERRORS = (OperationalError, InterfaceError, DriverOperationalError, MergeRaceError)
+STORE_ERRORS = (OperationalError, InterfaceError, DriverOperationalError, MergeRaceError, BlobStoreUnavailable)
 log = structlog.get_logger(__name__)
 
 type View = Callable[..., HttpResponse]

@@ -125,7 +125,7 @@ _INTAKES = {
     "/capture/": ("capture_capture", "Store events"),
     "/track/": ("capture_track", "Store events"),
     "/engage/": ("capture_engage", "Store person updates; an object without a name is an `$identify`"),
-    "/s/": ("capture_recording", "Take session replay data"),
+    "/s/": ("capture_recording", "Store session replay snapshots"),
 }
 
 

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from core.capture.decoding import Payload, decode, read_body
 from core.capture.http import client_ip, json_response, public_view
 from core.capture.normalise import Intake, normalise_events, warn_of
+from core.capture.recordings import recordings_ingest, recordings_read
 from core.capture.refusals import token_invalid
 from core.capture.shapes import MAX_EVENT_BYTES, read_events, read_submission
 from core.capture.timestamps import read_clock
@@ -45,10 +46,12 @@ def engage(request: HttpRequest) -> HttpResponse:
 
 @public_view("POST", "GET")
 def recording(request: HttpRequest) -> HttpResponse:
-    """Check the token of session replay data and discard the rest."""
+    """Store session replay snapshots."""
+    now = datetime.now(UTC)
     payload = decode(request, limit=RECORDING_BYTES)
     submission = read_submission(payload.document, form_token=payload.form_token)
-    ingest_team(submission.token)
+    team = ingest_team(submission.token)
+    recordings_ingest(team=team, reading=recordings_read(submission), now=now)
     return _accepted(payload)
 
 

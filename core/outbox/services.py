@@ -30,9 +30,7 @@ from events.rows import Row
 log = structlog.get_logger(__name__)
 
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
-NUDGE_KEY: Final = "persons-api:outbox:nudged"
 NUDGE_LIFETIME_MS: Final = 2_000
-PACE_KEY: Final = "persons-api:outbox:drained"
 PACE_MS: Final = 400
 REDIS_PAUSE_SECONDS: Final = 5.0
 
@@ -147,9 +145,12 @@ def _insert(table: str, parts: Sequence[tuple[int, bytes]], token: str) -> list[
 
 
 class Nudger:
-    """Tells the worker that rows wait: at most one unread nudge at a time, and none while Redis is away."""
+    """Tells the worker that something waits: at most one unread nudge at a time, and none while Redis is away."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, topic: str = "outbox", task: str = "tasks.outbox.outbox_drain") -> None:
+        self._task = task
+        self._nudged_key = f"persons-api:{topic}:nudged"
+        self._begun_key = f"persons-api:{topic}:begun"
         self._lock = threading.Lock()
         self._redis: redis.Redis | None = None
         self._paused_until = 0.0
@@ -175,28 +176,28 @@ class Nudger:
         if self.is_paused:
             return
         try:
-            if self._client().set(NUDGE_KEY, b"1", nx=True, px=NUDGE_LIFETIME_MS):
-                current_app.send_task("tasks.outbox.outbox_drain", expires=60, retry=False, ignore_result=True)
+            if self._client().set(self._nudged_key, b"1", nx=True, px=NUDGE_LIFETIME_MS):
+                current_app.send_task(self._task, expires=60, retry=False, ignore_result=True)
         except (redis.RedisError, OSError, OperationalError):
             self._paused_until = time.monotonic() + REDIS_PAUSE_SECONDS
-            log.warning("outbox_nudge_failed")
+            log.warning("nudge_failed", task=self._task)
 
     def wait(self) -> float:
-        """Return the seconds until the next drain may begin."""
+        """Return the seconds until the next run may begin."""
         try:
-            return max(int(self._client().pttl(PACE_KEY)), 0) / 1000
+            return max(int(self._client().pttl(self._begun_key)), 0) / 1000
         except redis.RedisError:
             return 0.0
 
     def forget(self) -> None:
-        """Let the next nudge through, and note that a drain begins."""
+        """Let the next nudge through, and note that a run begins."""
         try:
             pipe = self._client().pipeline(transaction=False)
-            pipe.set(PACE_KEY, b"1", px=PACE_MS)
-            pipe.delete(NUDGE_KEY)
+            pipe.set(self._begun_key, b"1", px=PACE_MS)
+            pipe.delete(self._nudged_key)
             pipe.execute()
         except redis.RedisError:
-            log.warning("outbox_nudge_not_forgotten")
+            log.warning("nudge_not_forgotten", task=self._task)
 
 
 _nudger = Nudger()

@@ -2,11 +2,11 @@ from typing import Any
 
 import orjson
 import zstandard
-from django.test import Client
 
 from core.outbox.models import OutboxRows
 from core.persons.models import Person
 from core.tenancy.models import Team
+from tests.support.contract import CheckedClient
 
 
 def rows(table: str) -> list[dict[str, Any]]:
@@ -33,7 +33,9 @@ def batch_of(team: Team, *events: dict[str, Any], **more: Any) -> dict[str, Any]
 
 def post(path: str, document: Any, *, content_type: str = "application/json", **headers: Any) -> Any:
     body = document if isinstance(document, bytes) else orjson.dumps(document)
-    return Client(raise_request_exception=False).generic("POST", path, body, content_type=content_type, **headers)
+    return CheckedClient(raise_request_exception=False).generic(
+        "POST", path, body, content_type=content_type, **headers
+    )
 
 
 def assert_accepted(response: Any) -> None:

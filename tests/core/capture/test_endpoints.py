@@ -47,7 +47,7 @@ def test_engage_without_a_name_is_identify(team: Team) -> None:
     assert properties_of("u") == {"a": 1}
 
 
-def test_recordings_are_checked_and_discarded(team: Team) -> None:
+def test_recordings_are_no_events(team: Team) -> None:
     snapshot = {"event": "$snapshot", "properties": {"token": team.api_token, "distinct_id": "u"}}
     assert_accepted(post("/s/", [snapshot]))
     assert event_names() == []
