@@ -38,6 +38,8 @@ class ApiError(Exception):
     detail = "The request cannot be served."
     also: Mapping[str, Any] | None = None
     """Keys that some old servers used (`error`, `message`), kept beside the envelope."""
+    retry_after: int | None = None
+    """Whole seconds after which the same request may fare better."""
 
     def __init__(
         self,
@@ -95,6 +97,7 @@ class ServiceUnavailable(ApiError):  # noqa: N818 the name that all layers use
     type = "server_error"
     code = "service_unavailable"
     detail = "A data store is not available right now. Try again shortly."
+    retry_after = RETRY_AFTER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ _PROBLEMS: tuple[tuple[tuple[type[BaseException], ...], Problem], ...] = (
 def problem_of(error: BaseException) -> Problem:
     """Say how an exception is answered; what is unknown is a 500 without its text."""
     if isinstance(error, ApiError):
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if error.status == ServiceUnavailable.status else {}
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
         return Problem(error.status, error.type, error.code, error.detail, error.attr, error.extra, headers, error.also)
     if isinstance(error, exceptions.APIException):
         return _rest_problem(error)

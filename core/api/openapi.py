@@ -4,8 +4,11 @@ from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
 
 from core.access.routing import Route, Tree
+from core.api import conditional, idempotent
+from core.idempotency.services import MAX_KEY_LENGTH
 
 SCHEME: Final = "PersonalAPIKeyAuth"
 ERROR_COMPONENT: Final[dict[str, Any]] = {
@@ -25,6 +28,8 @@ ERROR_COMPONENT: Final[dict[str, Any]] = {
             "description": "The field in question; nested names are joined by `__`.",
         },
         "extra": {"type": "object", "additionalProperties": {}, "description": "More about the error, where there is."},
+        "error": {"type": "string", "description": "`detail` again, where older servers answered this key only."},
+        "message": {"type": "string", "description": "`detail` again, where older servers answered this key only."},
     },
     "required": ["type", "code", "detail", "attr"],
 }
@@ -33,15 +38,41 @@ ERRORS: Final = {
     "401": "No credential, or one that is not valid.",
     "403": "The credential does not allow this.",
     "404": "There is no such thing, or not for this caller.",
+    "406": "No form of the answer is one that the caller accepts.",
+    "503": "A data store does not answer; `Retry-After` says when to try again.",
+    "504": "The question took longer to answer than it may.",
+    "513": "The answer needs more rows or memory than it may use.",
+}
+BODY_ERRORS: Final = {
+    "413": "The request body is too large.",
+    "415": "The content type of the body is not one that is read here.",
+}
+QUERY_ERRORS: Final = {
+    "504": "The query took longer than it may.",
+    "513": "The query needed more memory than it may.",
 }
 _METHODS: Final = ("get", "put", "patch", "post", "delete")
 _VERBS: Final = {
     "list": "list", "create": "create", "retrieve": "retrieve", "update": "update",
-    "partial_update": "partial_update", "destroy": "destroy",
+    "partial_update": "partial_update", "destroy": "destroy", "deletion_status": "list",
 }  # fmt: skip
 _METHOD_VERBS: Final = {
     "GET": "retrieve", "POST": "create", "PUT": "update", "PATCH": "partial_update", "DELETE": "destroy",
 }  # fmt: skip
+_FORMAT: Final = "The form of the answer, JSON unless told. Operations without a table answer JSON to `csv` too."
+_AS_TEXT: Final = {
+    "text/csv": {"type": "string", "description": "A table with a line of column names."},
+    "application/x-ndjson": {"type": "string", "description": "One JSON object per line."},
+}
+_IDEMPOTENCY_KEY: Final = OpenApiParameter(
+    idempotent.HEADER,
+    {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+    OpenApiParameter.HEADER,
+    description=idempotent.DESCRIPTION,
+)
+_IF_NONE_MATCH: Final = OpenApiParameter(
+    conditional.HEADER, str, OpenApiParameter.HEADER, description=conditional.DESCRIPTION
+)
 _RESOURCE_TAGS: Final = {Tree.ORGANIZATION: "organizations"}
 
 
@@ -108,6 +139,30 @@ class RouteSchema(AutoSchema):
         tree_tag = _RESOURCE_TAGS.get(route.tree)
         return [tree_tag, _tag(route)] if tree_tag else [_tag(route)]
 
+    def get_override_parameters(self) -> list[Any]:
+        """Declare the parameters that whole groups of operations share."""
+        route: Route | None = getattr(self.view, "route", None)
+        if route is None:
+            return list(super().get_override_parameters())
+        found = []
+        if route.resource == "persons":
+            names = sorted({"csv", "json", *self._formats()})
+            found.append(OpenApiParameter("format", {"type": "string", "enum": names}, description=_FORMAT))
+        if idempotent.takes_key(route, self.method):
+            found.append(_IDEMPOTENCY_KEY)
+        if self._is_conditional():
+            found.append(_IF_NONE_MATCH)
+        return found
+
+    def _formats(self) -> dict[str, str]:
+        """Return the media types of the view by name, but for pages for people."""
+        renderers = [renderer for renderer in self.view.get_renderers() if renderer.format != "api"]
+        return {renderer.format: renderer.media_type for renderer in renderers if renderer.media_type}
+
+    def _is_conditional(self) -> bool:
+        method = getattr(self.view, getattr(self.view, "action", None) or "", None)
+        return bool(getattr(method, "conditional", False))
+
     def get_extensions(self) -> dict[str, Any]:
         """Carry the verb to the hook that makes the published operation id."""
         route: Route | None = getattr(self.view, "route", None)
@@ -124,8 +179,7 @@ class RouteSchema(AutoSchema):
     def map_renderers(self, attribute: str) -> list[str]:
         """List JSON, and tables where the view declares them."""
         del attribute
-        formats = [renderer.media_type for renderer in self.view.get_renderers() if renderer.format != "api"]
-        return [media_type for media_type in formats if media_type]
+        return list(self._formats().values())
 
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
         """Declare path parameters as text: ids have several forms, and all come as text."""
@@ -169,14 +223,21 @@ def name_operations(result: dict[str, Any], generator: Any, request: Any, public
     del generator, public
     documented = request is not None and request.GET.get("operation_ids") == "documented"
     result.setdefault("components", {}).setdefault("schemas", {})["Error"] = ERROR_COMPONENT
+    # In the order of the document, for equal names are numbered: `activity/` comes before `{id}/activity/`.
     operations = [
-        (path, method, item[method]) for path, item in result["paths"].items() for method in _METHODS if method in item
+        (path, method, item[method])
+        for path, item in sorted(result["paths"].items())
+        for method in _METHODS
+        if method in item
     ]
     for path, method, operation in operations:
         verb = operation.pop("x-verb", None)
         if verb:
             operation["operationId"] = operation_name(path, verb)
-            _add_errors(operation)
+            _add_errors(path, operation)
+            _add_not_modified(operation)
+            _describe_texts(operation)
+            operation["responses"] = dict(sorted(operation["responses"].items()))
         name = DOCUMENTED_IDS.get((method.upper(), path.rstrip("/")))
         if name:
             operation["x-documented-operation-id"] = name
@@ -186,13 +247,39 @@ def name_operations(result: dict[str, Any], generator: Any, request: Any, public
     return result
 
 
-def _add_errors(operation: dict[str, Any]) -> None:
+def _add_errors(path: str, operation: dict[str, Any]) -> None:
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    for status, description in ERRORS.items():
+    errors = {
+        **ERRORS,
+        **(QUERY_ERRORS if "/persons/" in path else {}),
+        **(BODY_ERRORS if "requestBody" in operation else {}),
+        **(idempotent.STATUSES if _header(operation, idempotent.HEADER) else {}),
+    }
+    for status, description in errors.items():
         found = operation["responses"].setdefault(status, {"description": description})
         if not found.get("content"):
             found["content"] = content
             found["description"] = found["description"] or description
+
+
+def _add_not_modified(operation: dict[str, Any]) -> None:
+    if not _header(operation, conditional.HEADER):
+        return
+    tag = {"ETag": {"schema": {"type": "string"}, "description": "Changes whenever the answer does."}}
+    operation["responses"]["200"].setdefault("headers", {}).update(tag)
+    operation["responses"]["304"] = {"description": "The caller has this answer already.", "headers": tag}
+
+
+def _describe_texts(operation: dict[str, Any]) -> None:
+    """Say that tables and lines are text: their schema would otherwise be that of the JSON answer."""
+    for response in operation["responses"].values():
+        for media_type, schema in _AS_TEXT.items():
+            if media_type in response.get("content", {}):
+                response["content"][media_type] = {"schema": schema}
+
+
+def _header(operation: dict[str, Any], name: str) -> bool:
+    return any(found["in"] == "header" and found["name"] == name for found in operation.get("parameters", ()))
 
 
 def _number_duplicates(operations: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Limit and offset paging: lenient numbers, absolute links that keep every other parameter."""
+"""Paging by limit and offset or cursor: lenient numbers, absolute links that keep every other parameter."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_DIGITS: Final = 18
 HUGE: Final = 10**18
-_OURS: Final = frozenset({"limit", "offset"})
+_OURS: Final = frozenset({"limit", "offset", "cursor"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,34 @@ def page(
     """Return the answer of a list; a list that does not count says with `more` whether it goes on."""
     following = more if more is not None else window.offset + window.limit < (count or 0)
     answer: dict[str, Any] = {} if count is None else {"count": count}
-    answer["next"] = _link(request, window, window.offset + window.limit) if following else None
-    answer["previous"] = _link(request, window, window.offset - window.limit) if window.offset > 0 else None
+    forth, back = Turn(offset=window.offset + window.limit), Turn(offset=window.offset - window.limit)
+    answer["next"] = _link(request, window, forth) if following else None
+    answer["previous"] = _link(request, window, back) if window.offset > 0 else None
+    answer["results"] = results
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Where a link of a list leads: to a cursor, to an offset, or (neither) to the first page."""
+
+    cursor: str = ""
+    offset: int = 0
+
+
+def turned_page(  # noqa: PLR0913 one argument per key of the answer
+    request: Request,
+    window: Window,
+    results: Sequence[Any],
+    *,
+    following: Turn | None,
+    previous: Turn | None,
+    count: int | None = None,
+) -> dict[str, Any]:
+    """Return the answer of a list that goes on by cursors; `count` is left out unless it is known."""
+    answer: dict[str, Any] = {} if count is None else {"count": count}
+    answer["next"] = None if following is None else _link(request, window, following)
+    answer["previous"] = None if previous is None else _link(request, window, previous)
     answer["results"] = results
     return answer
 
@@ -50,13 +76,15 @@ def _number(params: Mapping[str, str], name: str) -> int:
     return min(int(raw[-MAX_DIGITS:]), HUGE) if len(raw.lstrip("0")) <= MAX_DIGITS else HUGE
 
 
-def _link(request: Request, window: Window, offset: int) -> str:
+def _link(request: Request, window: Window, turn: Turn) -> str:
     params = request.query_params
     pairs = [(name, text) for name, texts in params.lists() if name not in _OURS for text in texts]
     if "limit" in params:
         pairs.append(("limit", str(window.limit)))
-    if offset > 0:
-        pairs.append(("offset", str(offset)))
+    if turn.cursor:
+        pairs.append(("cursor", turn.cursor))
+    elif turn.offset > 0:
+        pairs.append(("offset", str(turn.offset)))
     query = urlencode(sorted(pairs))
     address = f"{request.scheme}://{request.get_host()}{quote(request.path)}"
     return f"{address}?{query}" if query else address

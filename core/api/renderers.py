@@ -33,6 +33,37 @@ class ORJSONRenderer(renderers.BaseRenderer):
         return dumps(data, indent="indent" in (accepted_media_type or ""))
 
 
+class _StreamRenderer(renderers.BaseRenderer):
+    """Stands for a form in negotiation and in the documents; the view itself writes the answer."""
+
+    charset = None
+    render_style = "binary"
+
+    def render(
+        self,
+        data: Any,  # noqa: ANN401 anything that is JSON
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """Return JSON, for answers that are no table after all."""
+        del accepted_media_type, renderer_context
+        return b"" if data is None else dumps(data)
+
+
+class TableRenderer(_StreamRenderer):
+    """A table, by `format=csv` or `Accept: text/csv`."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+
+class LinesRenderer(_StreamRenderer):
+    """One JSON document per line, by `format=ndjson` or `Accept: application/x-ndjson`."""
+
+    media_type = "application/x-ndjson"
+    format = "ndjson"
+
+
 class BrowsableRenderer(renderers.BrowsableAPIRenderer):
     """DRF's pages around indented JSON."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from typing import Any, ClassVar, cast
 
 from django.http import HttpResponse
@@ -20,6 +20,8 @@ from rest_framework.viewsets import GenericViewSet
 
 from core.access.context import Access, Caller
 from core.access.routing import Route
+from core.api import idempotent
+from core.api.conditional import conditional_response
 from core.api.errors import ApiError
 from core.api.json import dumps
 from core.api.negotiation import FormatFirstNegotiation
@@ -77,6 +79,23 @@ class Answer:
 
     data: Any
     status: int = status.HTTP_200_OK
+    conditional: bool = False
+
+
+def conditional(method: Method) -> Method:
+    """Declare that a method's answer carries an `ETag`, and is 304 to callers that have it already."""
+
+    @wraps(method)
+    def read(self: "ApiViewSet", request: Request, **arguments: Any) -> Any:  # noqa: ANN401 what the method answers
+        answer = method(self, request, **arguments)
+        if isinstance(answer, Answer):
+            answer.conditional = True
+        elif isinstance(answer, HttpResponse) and not answer.streaming:
+            return conditional_response(request, answer)
+        return answer
+
+    read.conditional = True  # type: ignore[attr-defined]
+    return read
 
 
 class EmptySerializer(serializers.Serializer[Any]):
@@ -152,6 +171,10 @@ class ApiMixin(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 DRF's signature
         """Negotiate, authenticate, permit, throttle: DRF's order, without its versioning."""
         del args
+        keyed = idempotent.META in request.META and idempotent.takes_key(self.route, request.method)
+        if keyed:
+            # Before anyone parses the body, which would leave no bytes to compare.
+            _ = request.body
         self.format_kwarg = kwargs.get("format")
         request.accepted_renderer, request.accepted_media_type = _NEGOTIATION.select_renderer(
             request, self.get_renderers(), self.format_kwarg
@@ -160,6 +183,16 @@ class ApiMixin(APIView):
         self.check_permissions(request)
         if self.throttle_classes:
             self.check_throttles(request)
+        if keyed:
+            self._answer_once(request)
+
+    def _answer_once(self, request: Request) -> None:
+        """Wrap the handler of this request, so that its Idempotency-Key is obeyed; the answer is JSON."""
+        request.accepted_renderer, request.accepted_media_type = _JSON, _JSON.media_type
+        name = str(request.method).lower()
+        handler = getattr(self, name, None)
+        if handler is not None:
+            setattr(self, name, idempotent.once(self, request, handler))
 
     def check_permissions(self, request: Request) -> None:
         """Authenticate (as a side effect of looking at the user) and ask each permission."""
@@ -173,7 +206,8 @@ class ApiMixin(APIView):
         accepted = getattr(request, "accepted_renderer", None)
         if isinstance(response, Answer):
             if isinstance(accepted, ORJSONRenderer):
-                return _json_response(response, self.headers)
+                found = _json_response(response, self.headers)
+                return conditional_response(request, found) if response.conditional else found
             response = Response(response.data, status=response.status)
         if getattr(response, "exception", False) and not isinstance(accepted, BrowsableAPIRenderer):
             request.accepted_renderer, request.accepted_media_type = _JSON, _JSON.media_type

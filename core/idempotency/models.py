@@ -9,6 +9,13 @@ from django.db.models.functions import Now
 class IdempotentAnswer(models.Model):
     """The answer to one key of one caller, written in the transaction of its effect."""
 
+    class Withheld(models.TextChoices):
+        """Why status, headers and body are not there, though the request was carried out."""
+
+        LARGE = "large", "Too large to keep"
+        SECRET = "secret", "Contains a secret"
+        ERASED = "erased", "Erased with personal data"
+
     pk = models.CompositePrimaryKey("caller_hash", "key_hash")
     caller_hash = models.BinaryField(max_length=32)
     key_hash = models.BinaryField(max_length=32)
@@ -17,6 +24,7 @@ class IdempotentAnswer(models.Model):
     status = models.PositiveSmallIntegerField()
     headers = models.JSONField(default=dict)
     body = models.BinaryField()
+    withheld = models.CharField(max_length=8, choices=Withheld, default="", db_default="", blank=True)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

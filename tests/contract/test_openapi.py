@@ -108,6 +108,13 @@ def test_operation_ids_are_unique_and_follow_the_convention(document: dict[str, 
         ("delete", "/api/environments/{project_id}/persons/{id}/"): "environments_persons_destroy",
         ("get", "/api/organizations/{organization_id}/projects/{id}/"): "organizations_projects_retrieve",
         ("get", "/api/projects/"): "projects_list",
+        ("get", "/api/projects/{project_id}/persons/activity/"): "persons_activity_retrieve",
+        ("get", "/api/projects/{project_id}/persons/{id}/activity/"): "persons_activity_retrieve_2",
+        ("get", "/api/projects/{project_id}/persons/cohorts/"): "persons_cohorts_retrieve",
+        ("get", "/api/projects/{project_id}/persons/values/"): "persons_values_retrieve",
+        ("get", "/api/projects/{project_id}/persons/deletion_status/"): "persons_deletion_status_list",
+        ("post", "/api/projects/{project_id}/persons/bulk_delete/"): "persons_bulk_delete_create",
+        ("post", "/api/projects/{project_id}/persons/{id}/split/"): "persons_split_create",
     }
     assert {key: ids[key] for key in expected} == expected
 
@@ -169,3 +176,32 @@ def test_tags_tell_the_two_prefixes_apart(document: dict[str, Any]) -> None:
     assert document["paths"]["/api/environments/{project_id}/persons/"]["get"]["tags"] == ["environments"]
     members = document["paths"]["/api/organizations/{organization_id}/members/"]["get"]
     assert members["tags"] == ["organizations", "members"]
+
+
+def test_errors_that_a_body_can_cause_are_declared_where_there_is_one(document: dict[str, Any]) -> None:
+    templates = {route.template for route, _, _ in routes.routes()}
+    for path, method, operation in operations(document):
+        if path in templates:
+            declared = set(operation["responses"])
+            assert ({"413", "415"} <= declared) == ("requestBody" in operation), (method, path)
+            assert {"406", "503"} <= declared, (method, path)
+
+
+def test_unsafe_operations_take_an_idempotency_key_unless_they_only_read(document: dict[str, Any]) -> None:
+    for route, viewset, actions in routes.routes():
+        for method, name in actions.items():
+            if getattr(getattr(viewset, name), "refused", False):
+                continue
+            operation = document["paths"][route.template][method]
+            takes = "Idempotency-Key" in {found["name"] for found in operation.get("parameters", [])}
+            scopes = route.scopes.get(method.upper()) or ()
+            only_reads = bool(scopes) and all(scope.endswith(":read") for scope in scopes)
+            assert takes == (method != "get" and not only_reads), (method, route.template)
+            assert takes == ({"409", "422"} <= set(operation["responses"])), (method, route.template)
+
+
+def test_the_retrieval_of_a_person_is_conditional(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/api/projects/{project_id}/persons/{id}/"]["get"]
+    assert "If-None-Match" in {found["name"] for found in operation["parameters"]}
+    assert "ETag" in operation["responses"]["200"]["headers"]
+    assert "content" not in operation["responses"]["304"]

@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 from django.http import QueryDict
-from django.test import Client
 
 from core.api.json import dumps, format_time, loads
 from core.api.parsers import FormParser
 from tests.core.conftest import Cast
 from tests.core.http import parsed
+from tests.support.contract import CheckedClient
 
 ME = "/api/users/@me/"
 
@@ -22,7 +22,7 @@ def test_lists_with_brackets_count_as_their_plain_name() -> None:
 
 @pytest.mark.parametrize("encoding", ["multipart", "form"])
 def test_forms_are_taken_like_json(cast: Cast, encoding: str) -> None:
-    client = Client(headers={"Authorization": f"Bearer {cast.owner_key}"})
+    client = CheckedClient(headers={"Authorization": f"Bearer {cast.owner_key}"})
     if encoding == "multipart":
         body = (
             f'--b\r\nContent-Disposition: form-data; name="set_current_team"\r\n\r\n{cast.other_team.pk}\r\n--b--\r\n'
