@@ -32,6 +32,7 @@ class ActivityLog(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["team_id", "scope", "item_id", "-created_at"], name="activity_team_idx"),
             models.Index(fields=["organization_id", "scope", "-created_at"], name="activity_organization_idx"),
+            models.Index(fields=["team_id", "scope", "-created_at", "-id"], name="activity_scope_idx"),
         ]
 
     def __str__(self) -> str:

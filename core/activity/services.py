@@ -1,9 +1,12 @@
 """Writing the activity log; called by services inside the transaction of the change."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 from uuid import UUID
 
 from core.activity.models import ActivityLog
+
+_SHAPE: Final = {"changes": None, "trigger": None, "type": None, "name": None, "short_id": None}
 
 
 def activity_log(  # noqa: PLR0913 one argument per column
@@ -22,7 +25,6 @@ def activity_log(  # noqa: PLR0913 one argument per column
     """
     if activity == "updated" and detail.get("changes") == []:
         return
-    shape = {"changes": None, "trigger": None, "type": None, "name": None, "short_id": None}
     ActivityLog.objects.create(
         team_id=team_id,
         organization_id=organization_id,
@@ -31,5 +33,30 @@ def activity_log(  # noqa: PLR0913 one argument per column
         scope=scope,
         activity=activity,
         item_id=item_id,
-        detail={**shape, **detail},
+        detail={**_SHAPE, **detail},
+    )
+
+
+def activities_log(  # noqa: PLR0913 one argument per column
+    *,
+    team_id: int | None,
+    organization_id: UUID | None,
+    user_id: int | None,
+    scope: str,
+    activity: str,
+    items: Iterable[tuple[str, dict[str, Any]]],
+) -> None:
+    """Add one entry per (item_id, detail) in one statement."""
+    ActivityLog.objects.bulk_create(
+        ActivityLog(
+            team_id=team_id,
+            organization_id=organization_id,
+            user_id=user_id,
+            is_system=user_id is None,
+            scope=scope,
+            activity=activity,
+            item_id=item_id,
+            detail={**_SHAPE, **detail},
+        )
+        for item_id, detail in items
     )

@@ -61,7 +61,11 @@ def same_value(one: Any, other: Any) -> bool:  # noqa: ANN401 JSON values
 
 @dataclass(slots=True, eq=False)
 class PersonState:
-    """A person as it stands within the running transaction. `id` is None until the row is inserted."""
+    """A person as it stands within the running transaction. `id` is None until the row is inserted.
+
+    `stored` are the properties as they were read from the row, None for a new person. Changes copy, never write
+    into them.
+    """
 
     uuid: UUID
     id: int | None
@@ -73,6 +77,7 @@ class PersonState:
     changed_by: int = -1
     merged_into: "PersonState | None" = None
     text: str | None = None
+    stored: Mapping[str, Any] | None = None
     new_distinct_ids: list[str] = field(default_factory=list)
 
     @classmethod
@@ -87,7 +92,8 @@ class PersonState:
         is_identified: bool,
     ) -> "PersonState":
         """Return a person as read from its row, with its properties as JSON text."""
-        return cls(uuid, id, orjson.loads(text), created_at, is_identified, version)
+        properties = orjson.loads(text)
+        return cls(uuid, id, properties, created_at, is_identified, version, stored=properties)
 
     def next_version(self, event_number: int) -> None:
         """Count a change: all that one event does to a person is one version."""
@@ -195,6 +201,15 @@ class Roster:
         """Return which life of the distinct id this is."""
         mapping = self.mappings.get(distinct_id)
         return mapping.generation if mapping else self.births.get(distinct_id, NEVER_LIVED).generation
+
+    def personless_uuid(self, distinct_id: str) -> UUID:
+        """Return the UUID under which events of an id without a person are stored: the one that a person would get.
+
+        Where that is somebody's already, because the id left the person that it made, it is one that nobody has.
+        """
+        uuid = person_uuid(self.team_id, distinct_id)
+        birth = self.births.get(distinct_id, NEVER_LIVED)
+        return uuid5(uuid, str(birth.generation)) if birth.uuid_taken else uuid
 
     def create(self, distinct_id: str, *, created_at: datetime, changes: PropertyChanges) -> PersonState:
         """Make the person of an unknown distinct id; the creating event's properties are its first."""

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 import orjson
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from core.outbox.services import outbox_add, outbox_nudge
@@ -42,8 +42,8 @@ class IngestResult:
     warnings: tuple[IngestionWarning, ...] = ()
 
 
-class MergeRaceError(RuntimeError):
-    """The same persons were changed by others too many times in a row; the caller should try again later."""
+class MergeRaceError(OperationalError):
+    """The same persons were changed by others too many times in a row; as with a store away, try again later."""
 
 
 def events_ingest(

@@ -16,7 +16,6 @@ from core.persons.identity import (
     PropertyChanges,
     Roster,
     is_mergeable,
-    person_uuid,
 )
 from events.rows import PersonMode, Row, event_row, property_update_row
 
@@ -200,7 +199,7 @@ class EventProcessor:
                 timestamp=event.timestamp,
                 created_at=ingested_at,
                 properties=orjson.dumps(properties).decode(),
-                person_id=person.uuid if person else person_uuid(self.team_id, event.distinct_id),
+                person_id=person.uuid if person else self.roster.personless_uuid(event.distinct_id),
                 person_created_at=PERSONLESS_CREATED_AT
                 if person is None or mode is PersonMode.PROPERTYLESS
                 else person.created_at,

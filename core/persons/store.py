@@ -8,11 +8,13 @@ person rows were locked cannot move until commit.
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 import orjson
 
+from core.cohorts.membership import Member, memberships_move
 from core.persons.identity import TOMBSTONE_STEP, Birth, DistinctIdState, PersonState, Roster, person_uuid
+from core.persons.values import property_value_rows
 from core.tenancy.statements import execute
 from events.rows import Row, Table, distinct_id_row, person_row
 
@@ -67,6 +69,20 @@ _INSERT_DISTINCT_IDS: Final = """
 INSERT INTO core_persondistinctid (team_id, person_id, distinct_id, version, generation)
 SELECT %s, p, d, v, g
 FROM json_to_recordset(%s::json) AS new(p bigint, d text, v bigint, g int)
+ON CONFLICT DO NOTHING
+RETURNING distinct_id
+"""
+
+# A person's ids are read in the order of their row ids, so those must rise in the order of creation; the rows
+# themselves go in sorted, so that two batches never wait for each other.
+_INSERT_DISTINCT_IDS_IN_ORDER: Final = """
+INSERT INTO core_persondistinctid (id, team_id, person_id, distinct_id, version, generation)
+SELECT drawn.id, %s, p, d, v, g
+FROM json_to_recordset(%s::json) AS new(n bigint, p bigint, d text, v bigint, g int)
+JOIN (SELECT id, row_number() OVER (ORDER BY id) AS n
+      FROM (SELECT nextval(pg_get_serial_sequence('core_persondistinctid', 'id')) AS id
+            FROM generate_series(1, %s)) AS ids) AS drawn USING (n)
+ORDER BY d COLLATE "C"
 ON CONFLICT DO NOTHING
 RETURNING distinct_id
 """
@@ -159,6 +175,9 @@ def roster_save(roster: Roster) -> dict[str, list[Row]]:
     rows: dict[str, list[Row]] = {Table.PERSONS: [], Table.PERSON_DISTINCT_IDS: []}
     alive = {id(m.person): m.person for key, m in roster.mappings.items() if roster.person(key)}
     alive.update((id(person), person) for person in roster.nameless)
+    merged = [(source.stored, None) for source, _ in roster.merges if source.id is not None]
+    changed = ((person.stored, person.properties) for person in alive.values())
+    rows[Table.PERSON_PROPERTY_VALUES] = property_value_rows(roster.team_id, [*changed, *merged])
     _save_persons(roster.team_id, list(alive.values()), rows)
     _save_merges(roster, rows)
     _save_distinct_ids(roster, rows)
@@ -219,6 +238,8 @@ def _save_merges(roster: Roster, rows: dict[str, list[Row]]) -> None:
         )
         for distinct_id, person_id, version, generation in moved
     )
+    merges = [((source.id, source.uuid), (target.id, target.uuid)) for source, target in stored]
+    rows.update(memberships_move(team_id=team_id, merges=cast("list[tuple[Member, Member]]", merges)))
     execute(
         "DELETE FROM core_person WHERE team_id = %s AND id = ANY(%s)", [team_id, [source.id for source, _ in stored]]
     )
@@ -247,11 +268,19 @@ def final(person: PersonState) -> PersonState:
 
 
 def _save_distinct_ids(roster: Roster, rows: dict[str, list[Row]]) -> None:
-    new = sorted((key, mapping) for key, mapping in roster.mappings.items() if mapping.is_new)
-    if not new:
+    created = [(key, mapping) for key, mapping in roster.mappings.items() if mapping.is_new]
+    if not created:
         return
-    values = json_rows({"p": m.person.id, "d": key, "v": m.version, "g": m.generation} for key, m in new)
-    if len(execute(_INSERT_DISTINCT_IDS, [roster.team_id, values])) != len(new):
+    new = sorted(created)
+    ranks = {key: rank for rank, (key, _) in enumerate(created, 1)}
+    values = json_rows(
+        {"n": ranks[key], "p": m.person.id, "d": key, "v": m.version, "g": m.generation} for key, m in new
+    )
+    if len(new) == 1:
+        inserted = execute(_INSERT_DISTINCT_IDS, [roster.team_id, values])
+    else:
+        inserted = execute(_INSERT_DISTINCT_IDS_IN_ORDER, [roster.team_id, values, len(new)])
+    if len(inserted) != len(new):
         raise RacedError
     rows[Table.PERSON_DISTINCT_IDS].extend(
         distinct_id_row(

@@ -1,0 +1,110 @@
+"""The activity log over HTTP: `page` and `limit` in, one documented page with its links out."""
+
+import re
+from typing import Any, Final
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from core.activity.queries import activity_page
+from core.api.errors import Invalid, NotFound
+
+DEFAULT_LIMIT: Final = 10
+MAX_LIMIT: Final = 100
+# Beyond any log; keeps the offset within what Postgres counts with.
+_MAX_PAGE: Final = 10**12
+_LONGEST: Final = 20
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+
+PARAMETERS: Final = [
+    OpenApiParameter("limit", int, description=f"Entries per page, at most {MAX_LIMIT}. Default {DEFAULT_LIMIT}."),
+    OpenApiParameter("page", int, description="Number of the page, from 1. Default 1."),
+]
+
+
+class ActivityUser(serializers.Serializer[Any]):
+    """Who did it: empty texts after the user was deleted, `is_system` where nobody did."""
+
+    first_name = serializers.CharField()
+    email = serializers.CharField(allow_null=True)
+    is_system = serializers.BooleanField(required=False)
+
+
+class ActivityChange(serializers.Serializer[Any]):
+    """One change of an entry."""
+
+    type = serializers.CharField()
+    action = serializers.ChoiceField(choices=["changed", "created", "deleted", "merged", "split", "exported"])
+    field = serializers.CharField(allow_null=True)
+    before = serializers.JSONField(allow_null=True)
+    after = serializers.JSONField(allow_null=True)
+
+
+class ActivityDetail(serializers.Serializer[Any]):
+    """What happened."""
+
+    changes = ActivityChange(many=True, allow_null=True)
+    trigger = serializers.DictField(allow_null=True)
+    type = serializers.CharField(allow_null=True)
+    name = serializers.CharField(allow_null=True)
+    short_id = serializers.CharField(allow_null=True)
+
+
+class ActivityEntry(serializers.Serializer[Any]):
+    """One entry of the activity log."""
+
+    id = serializers.UUIDField()
+    user = ActivityUser()
+    activity = serializers.CharField()
+    scope = serializers.CharField()
+    item_id = serializers.CharField(allow_null=True)
+    detail = ActivityDetail(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+@extend_schema_serializer(many=False)
+class ActivityLogPage(serializers.Serializer[Any]):
+    """A page of the activity log, newest first."""
+
+    results = ActivityEntry(many=True)
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    total_count = serializers.IntegerField(help_text="How many entries there are; counted up to 100,000.")
+
+
+def activity_answer(request: Request, *, team_id: int, scope: str, item_id: str | None = None) -> dict[str, Any]:
+    """Return the page of a project's log that the request asks for, of one scope, of one item or of all.
+
+    Raises Invalid for numbers that are none, NotFound for a page beyond the end.
+    """
+    limit = min(_number(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
+    number = min(_number(request, "page", 1), _MAX_PAGE)
+    found = activity_page(team_id=team_id, scope=scope, item_id=item_id, limit=limit, offset=(number - 1) * limit)
+    if not found.entries and number > 1:
+        raise NotFound
+    return {
+        "results": found.entries,
+        "next": _link(request, number + 1, limit) if found.more else None,
+        "previous": _link(request, number - 1, limit) if number > 1 else None,
+        "total_count": found.total_count,
+    }
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, "").strip()
+    if not text:
+        return default
+    if not _INTEGER.fullmatch(text):
+        raise Invalid("A valid integer is required.", attr=name)
+    # Python refuses texts of thousands of digits.
+    value = int(text[:_LONGEST])
+    if value < 1:
+        raise Invalid("Ensure this value is greater than or equal to 1.", code="min_value", attr=name)
+    return value
+
+
+def _link(request: Request, number: int, limit: int) -> str:
+    params = request.query_params.copy()
+    params["page"], params["limit"] = str(number), str(limit)
+    return request.build_absolute_uri(f"{request.path}?{params.urlencode()}")

@@ -1,0 +1,1 @@
+"""The published shapes of the persons resource, by theme. Rows never pass through these."""
