@@ -98,7 +98,7 @@ class UpdatesUsed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Selection:
+class Selection:
     """Which rows count: the texts that go into the SQL templates (constants only) and the bound values."""
 
     ids_sql: str
@@ -119,7 +119,7 @@ def properties_at(*, team_id: int, ids: Ids, at: datetime, include_set_once: boo
     """Return the properties that the updates of (distinct id, generation) pairs up to and including `at` lead to."""
     if not ids:
         return PropertiesAt({}, 0)
-    selection = _selection(team_id=team_id, ids=ids, at=at, include_set_once=include_set_once)
+    selection = selection_of(team_id=team_id, ids=ids, at=at, include_set_once=include_set_once)
     # A list of ids this long costs more to send than the rows: do not send it once more than needed.
     return (_short(selection) if len(ids) <= SHORT_HISTORY else None) or _long(selection)
 
@@ -128,7 +128,7 @@ def updates_used(
     *, team_id: int, ids: Ids, at: datetime, include_set_once: bool, limit: int = SHORT_HISTORY
 ) -> UpdatesUsed:
     """Return the query behind `properties_at`, how many updates it replays, and the newest `limit` of them."""
-    selection = _selection(team_id=team_id, ids=ids, at=at, include_set_once=include_set_once)
+    selection = selection_of(team_id=team_id, ids=ids, at=at, include_set_once=include_set_once)
     sql, parameters = selection.sql(USED_SQL), {**selection.parameters, "limit": limit}
     rows = client.query(sql, parameters).rows if ids else []
     found = len(rows) if len(rows) < limit else _count(selection)
@@ -137,7 +137,8 @@ def updates_used(
     )
 
 
-def _selection(*, team_id: int, ids: Ids, at: datetime, include_set_once: bool) -> _Selection:
+def selection_of(*, team_id: int, ids: Ids, at: datetime, include_set_once: bool) -> Selection:
+    """Return the selection of the updates of (distinct id, generation) pairs up to and including `at`."""
     parameters: dict[str, Any] = {"team_id": team_id, "at": clickhouse_time(at)}
     by_generation: dict[int, list[str]] = {}
     for distinct_id, generation in ids:
@@ -156,10 +157,10 @@ def _selection(*, team_id: int, ids: Ids, at: datetime, include_set_once: bool) 
             names.append(f"{{ids_{number}_{part}:Array(String)}}")
         array = names[0] if len(names) == 1 else f"arrayConcat({', '.join(names)})"
         alternatives.append(f"distinct_id IN {array} AND {same_generation}")
-    return _Selection(" OR ".join(alternatives) or "false", include_set_once, parameters)
+    return Selection(" OR ".join(alternatives) or "false", include_set_once, parameters)
 
 
-def _short(selection: _Selection) -> PropertiesAt | None:
+def _short(selection: Selection) -> PropertiesAt | None:
     """Fold here; None when there are too many rows, or too large ones."""
     try:
         rows = client.query(selection.sql(SHORT_SQL), {**selection.parameters, "limit": SHORT_HISTORY + 1}).rows
@@ -171,23 +172,23 @@ def _short(selection: _Selection) -> PropertiesAt | None:
 def _fold(rows: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for set_text, once_text, unset in rows:
-        for key, value in _object(once_text).items():
+        for key, value in read_object(once_text).items():
             if properties.get(key) is None and (value is not None or key not in properties):
                 properties[key] = value
-        properties.update(_object(set_text))
+        properties.update(read_object(set_text))
         for key in unset:
             properties.pop(key, None)
     return properties
 
 
-def _long(selection: _Selection) -> PropertiesAt:
+def _long(selection: Selection) -> PropertiesAt:
     """Let ClickHouse find the operation that decides each key, then read the values from those rows."""
     deciding: dict[str, int] = {}
     if selection.include_set_once:
         for key, head, first, first_null in client.query(
             selection.sql(HEADS_AND_FIRSTS_SQL), selection.parameters
         ).rows:
-            deciding[key] = _decide(head, first, first_null)
+            deciding[key] = decide(head, first, first_null)
     else:
         deciding = dict(client.query(selection.sql(HEADS_SQL), selection.parameters).rows)
     present = {key: code for key, code in deciding.items() if code and code & KIND_MASK != UNSET}
@@ -204,7 +205,7 @@ def _long(selection: _Selection) -> PropertiesAt:
     return PropertiesAt(properties, _count(selection))
 
 
-def _decide(head: int, first: int, first_null: int) -> int:
+def decide(head: int, first: int, first_null: int) -> int:
     """Choose between the last `$set` or `$unset` of a key and the first `$set_once` after it; 0 stands for none."""
     if head & KIND_MASK == SET:
         return head
@@ -213,7 +214,7 @@ def _decide(head: int, first: int, first_null: int) -> int:
     return head if head & KIND_MASK == SET_NULL else first_null
 
 
-def _winners(selection: _Selection, wanted: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _winners(selection: Selection, wanted: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     remaining = set(wanted)
     uuids = sorted({str(UUID(int=code >> KIND_BITS & UUID_MASK)) for code in remaining})
     for start in range(0, len(uuids), WINNERS_PER_QUERY):
@@ -222,14 +223,14 @@ def _winners(selection: _Selection, wanted: Iterable[int]) -> Iterator[tuple[int
             for kind, text in ((SET, set_text), (ONCE, once_text)):
                 if position + kind in remaining:
                     remaining.discard(position + kind)
-                    yield position + kind, _object(text)
+                    yield position + kind, read_object(text)
 
 
-def _count(selection: _Selection) -> int:
+def _count(selection: Selection) -> int:
     return int(client.query(selection.sql(COUNT_SQL), selection.parameters).rows[0][0])
 
 
-def _object(text: str) -> dict[str, Any]:
+def read_object(text: str) -> dict[str, Any]:
     """Read a column; anything that is not a JSON object counts as no operation."""
     if not text or text == EMPTY_OBJECT:
         return {}
@@ -242,7 +243,7 @@ def _object(text: str) -> dict[str, Any]:
 
 def _used(row: tuple[Any, ...]) -> dict[str, Any]:
     uuid, event, distinct_id, timestamp, set_text, once_text, unset = row
-    operations = {"$set": _object(set_text), "$set_once": _object(once_text), "$unset": list(unset)}
+    operations = {"$set": read_object(set_text), "$set_once": read_object(once_text), "$unset": list(unset)}
     return {
         "uuid": str(uuid),
         "event": event,

@@ -20,7 +20,8 @@ from core.outbox.services import outbox_drain
 from core.persons import point_in_time
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import Person
-from core.persons.services import PersonRef, person_delete
+from core.persons.deleting import person_delete
+from core.persons.services import PersonRef
 from tests.factories import make_team
 
 IDS = ["a", "b", "c", "d", "null"]

@@ -130,7 +130,7 @@ def test_both_ways_of_replaying_agree_with_a_naive_fold(
     counted = [row for row in rows if row.person < len(generations) and row.generation == generations[row.person]]
     for include_set_once in (False, True):
         properties, count = replayed(counted, at=at, include_set_once=include_set_once)
-        selection = history._selection(team_id=TEAM, ids=ids, at=at, include_set_once=include_set_once)  # noqa: SLF001
+        selection = history.selection_of(team_id=TEAM, ids=ids, at=at, include_set_once=include_set_once)
         for way in (history._short, history._long):  # noqa: SLF001
             found = way(selection)
             assert found is not None

@@ -1,0 +1,139 @@
+"""How the person properties stored on a person's events changed over a window of time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from events import client
+from events.errors import QueryTooBig
+from events.history import Ids
+from events.history_batch import named_ids
+from events.rows import clickhouse_time
+
+QUERY_MEMORY_BYTES: Final = 1024 * 1024 * 1024
+# Person properties may be large: what does not fit is asked for in halves, and all points together have a limit.
+QUERY_RESULT_BYTES: Final = 32 * 1024 * 1024
+ANSWER_BYTES: Final = 64 * 1024 * 1024
+
+# The hashes are what the table is ordered by after date and event. A row that was delivered twice counts once.
+_ROWS: Final = """
+    FROM events
+    INNER JOIN (
+        SELECT name.1 AS distinct_id, name.2 AS generation
+        FROM (SELECT arrayJoin(arrayZip(<ids>, <generations>)) AS name)
+    ) AS named USING (distinct_id, generation)
+    WHERE team_id = {team_id:Int64} AND timestamp >= {since:DateTime64(6, 'UTC')}
+        AND timestamp <= {until:DateTime64(6, 'UTC')} AND <events>
+        AND cityHash64(distinct_id) IN (arrayMap(id -> cityHash64(id), <ids>))"""
+
+_POINTS: Final = f"""
+    SELECT number, total, timestamp, toString(uuid)
+    FROM (
+        SELECT number, total, timestamp, uuid, number = 1 OR state != lagInFrame(state, 1) OVER before AS opens
+        FROM (
+            SELECT timestamp, uuid, state, row_number() OVER in_order AS number, count() OVER () AS total
+            FROM (
+                SELECT timestamp, uuid, <state> AS state {_ROWS} LIMIT 1 BY timestamp, event, distinct_id, uuid)
+            WINDOW in_order AS (ORDER BY timestamp, toUInt128(uuid)))
+        WINDOW before AS (ORDER BY number ROWS BETWEEN 1 PRECEDING AND CURRENT ROW))
+    WHERE opens
+    ORDER BY number
+    LIMIT {{limit:UInt32}}
+    SETTINGS max_memory_usage = {QUERY_MEMORY_BYTES}"""  # noqa: S608 constants only
+_STATE: Final = "sipHash128(arrayMap(key -> JSONExtractRaw(person_properties, key), {keys:Array(String)}))"
+
+_PROPERTIES: Final = f"""
+    SELECT toString(uuid), timestamp, any(person_properties) {_ROWS} AND uuid IN {{uuids:Array(UUID)}}
+    GROUP BY uuid, timestamp
+    SETTINGS max_result_bytes = {QUERY_RESULT_BYTES}, result_overflow_mode = 'throw'"""
+
+_FIRST_DAY: Final = """
+    SELECT toDate(timestamp) AS day FROM events
+    WHERE team_id = {team_id:Int64} AND timestamp >= {since:DateTime64(6, 'UTC')}
+    ORDER BY team_id, day LIMIT 1"""
+
+
+class TooManyPointsError(ValueError):
+    """The properties changed more often than one answer can say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which events count: of one person, from `since` to `until` (both included), of these names or of any."""
+
+    team_id: int
+    ids: Ids
+    since: datetime
+    until: datetime
+    events: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A state: when it began, the JSON text of all person properties then, and its events up to the next point."""
+
+    timestamp: datetime
+    properties: str
+    relevant_event_count: int
+
+
+def timeline(window: Window, *, keys: Sequence[str], limit: int) -> list[Point]:
+    """Return a point for every event whose values under `keys` differ from those of the event before.
+
+    Order: timestamp, then event uuid. Raises TooManyPointsError beyond `limit`, and QueryTooBig when the
+    properties of the points together exceed ANSWER_BYTES.
+    """
+    if not window.ids:
+        return []
+    sql, parameters = _bound(window, _POINTS.replace("<state>", _STATE if keys else "1"))
+    parameters |= {"limit": limit + 1, **({"keys": list(keys)} if keys else {})}
+    rows = client.query(sql, parameters).rows
+    if len(rows) > limit:
+        raise TooManyPointsError
+    texts: dict[tuple[str, datetime], str] = {}
+    size = 0
+    for uuid, timestamp, properties in _properties(window, [row[3] for row in rows]):
+        texts[uuid, timestamp] = properties
+        size += len(properties)
+        if size > ANSWER_BYTES:
+            raise QueryTooBig
+    ends = [row[0] for row in rows[1:]] + [rows[0][1] + 1] if rows else []
+    return [
+        Point(timestamp.replace(tzinfo=UTC), texts[uuid, timestamp], end - number)
+        for (number, _, timestamp, uuid), end in zip(rows, ends, strict=True)
+    ]
+
+
+def first_day(*, team_id: int, since: datetime) -> date | None:
+    """Return the UTC day of the team's earliest event that is not before `since`."""
+    rows = client.query(_FIRST_DAY, {"team_id": team_id, "since": clickhouse_time(since)}).rows
+    return rows[0][0] if rows else None
+
+
+def _bound(window: Window, template: str) -> tuple[str, dict[str, Any]]:
+    parameters: dict[str, Any] = {
+        "team_id": window.team_id,
+        "since": clickhouse_time(window.since),
+        "until": clickhouse_time(window.until),
+    }
+    if window.events:
+        parameters["events"] = list(window.events)
+    names = named_ids({0: window.ids}, parameters)
+    return names.sql(template.replace("<events>", "event IN {events:Array(String)}" if window.events else "true")), (
+        parameters
+    )
+
+
+def _properties(window: Window, uuids: Sequence[str]) -> Iterator[tuple[str, datetime, str]]:
+    if not uuids:
+        return
+    sql, parameters = _bound(window, _PROPERTIES)
+    try:
+        yield from client.query(sql, {**parameters, "uuids": list(uuids)}).rows
+    except QueryTooBig:
+        if len(uuids) == 1:
+            raise
+        middle = len(uuids) // 2
+        yield from _properties(window, uuids[:middle])
+        yield from _properties(window, uuids[middle:])
