@@ -31,7 +31,7 @@ def main() -> None:
         asked: dict[str, Any] = orjson.loads(line)
         team, ids = asked["team"], asked["ids"]
         samples, operations = [], 0
-        before = _peak_from_now()
+        before = peak_from_now()
         for number in range(asked["repeat"]):
             mine = ids[number % len(ids)]
             begin = time.perf_counter()
@@ -43,18 +43,19 @@ def main() -> None:
                 parameters = {"team_id": team, "ids": mine, "at": "2026-06-01 00:00:00.000000"}
                 operations = len(bare.query(BARE, parameters=parameters).result_rows)
             samples.append((time.perf_counter() - begin) * 1000)
-        answered = {"ms": samples, "operations": operations, "grown_bytes": _peak_bytes() - before}
+        answered = {"ms": samples, "operations": operations, "grown_bytes": peak_bytes() - before}
         sys.stdout.buffer.write(orjson.dumps(answered) + b"\n")
         sys.stdout.buffer.flush()
 
 
-def _peak_from_now() -> int:
+def peak_from_now() -> int:
     """Forget the peak so far; getrusage would tell that of the process that started this one."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _peak_bytes()
+    return peak_bytes()
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """Return the largest resident size since the last call of `peak_from_now`."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 

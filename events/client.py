@@ -71,19 +71,28 @@ def database_name() -> str:
     return unquote(urlsplit(django_settings.CLICKHOUSE_URL).path.strip("/")) or "default"
 
 
-def query(sql: str, parameters: Parameters | None = None, *, settings: Settings | None = None) -> Result:
-    """Run one SELECT; values are bound by the server as `{name:Type}`."""
-    with _mapped_errors():
-        client = _client()
+def query(
+    sql: str, parameters: Parameters | None = None, *, settings: Settings | None = None, seconds: int | None = None
+) -> Result:
+    """Run one SELECT, for so many seconds at most; values are bound by the server as `{name:Type}`."""
+    given = dict(settings) if settings else {}
+    if seconds is not None:
+        given["max_execution_time"] = seconds
+    with _mapped_errors(), _patience(_client(), seconds) as client:
         client.form_encode_query_params = _needs_form(parameters)
-        result = client.query(sql, parameters=_plain(parameters), settings=dict(settings) if settings else None)
+        result = client.query(sql, parameters=_plain(parameters), settings=given or None)
         return Result(rows=[tuple(row) for row in result.result_rows], columns=tuple(result.column_names))
 
 
-def command(sql: str, parameters: Parameters | None = None, *, settings: Settings | None = None) -> None:
-    """Run one statement that returns nothing (DDL, ALTER, SYSTEM)."""
-    with _mapped_errors():
-        _client().command(sql, parameters=_plain(parameters), settings=dict(settings) if settings else None)
+def command(
+    sql: str, parameters: Parameters | None = None, *, settings: Settings | None = None, seconds: int | None = None
+) -> None:
+    """Run one statement that returns nothing (DDL, ALTER, SYSTEM, INSERT SELECT), for so many seconds at most."""
+    given = dict(settings) if settings else {}
+    if seconds is not None:
+        given["max_execution_time"] = seconds
+    with _mapped_errors(), _patience(_client(), seconds) as client:
+        client.command(sql, parameters=_plain(parameters), settings=given or None)
 
 
 def insert_json_rows(table: str, payload: bytes, *, token: str) -> None:
@@ -151,6 +160,20 @@ def _connect(*, database: str) -> HttpClient:
     )
     client.http_retries = 0
     return client
+
+
+@contextmanager
+def _patience(client: HttpClient, seconds: int | None) -> Iterator[HttpClient]:
+    """Hand out the client, for the block with another time to wait for an answer."""
+    if seconds is None:
+        yield client
+        return
+    usual = client.timeout
+    client.timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=seconds + RECEIVE_MARGIN_SECONDS)
+    try:
+        yield client
+    finally:
+        client.timeout = usual
 
 
 def _needs_form(parameters: Parameters | None) -> bool:

@@ -8,9 +8,15 @@ from celery.signals import worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "persons_api.settings")
 
-app = Celery("persons_api")
+TASK_MODULES = (
+    "tasks.cohorts",
+    "tasks.deletions",
+    "tasks.idempotency",
+    "tasks.outbox",
+)
+
+app = Celery("persons_api", include=TASK_MODULES)
 app.config_from_object("tasks.schedule")
-app.autodiscover_tasks(["tasks"], related_name="outbox", force=False)
 
 
 @worker_ready.connect

@@ -1,10 +1,14 @@
 """Typed readers for environment variables; a wrong value stops the start and names the variable."""
 
 import os
+from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
+from croniter import croniter
+from croniter.croniter import CroniterError
 from django.core.exceptions import ImproperlyConfigured
 
 _TRUE = {"1", "true", "yes", "y", "t", "on"}
@@ -55,9 +59,41 @@ def integer(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31 -
     return value
 
 
+def choice(name: str, default: str, *, among: Collection[str]) -> str:
+    """Read one of a few words."""
+    value = text(name, default)
+    if value not in among:
+        message = f"{name}: expected one of {', '.join(among)}, got {value!r}"
+        raise ImproperlyConfigured(message)
+    return value
+
+
 def words(name: str, default: str = "") -> list[str]:
     """Read a comma-separated list."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+CRON_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+
+
+def cron(name: str, default: str) -> dict[str, str] | None:
+    """Read a cron line of five fields as CRON_FIELDS, each `*` or numbers with commas, Sunday 0; None when empty."""
+    raw = text(name, default).strip()
+    if not raw:
+        return None
+    message = (
+        f"{name}: expected a cron line of five fields such as '0 5 * * 0', or nothing to switch it off, got {raw!r}"
+    )
+    if len(raw.split()) != len(CRON_FIELDS):
+        raise ImproperlyConfigured(message)
+    try:
+        fields, nth_weekdays = croniter.expand(raw)
+        croniter(raw, datetime.now(UTC)).get_next()
+    except (CroniterError, ValueError, KeyError) as error:
+        raise ImproperlyConfigured(message) from error
+    if nth_weekdays or any(not isinstance(item, int) and item != "*" for field in fields for item in field):
+        raise ImproperlyConfigured(message)
+    return {field: ",".join(map(str, items)) for field, items in zip(CRON_FIELDS, fields, strict=True)}
 
 
 def postgres(name: str, url: str) -> dict[str, object]:

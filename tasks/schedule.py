@@ -21,9 +21,38 @@ beat_schedule = {
         "schedule": float(settings.OUTBOX_DRAIN_EVERY_SECONDS),
         "options": {"expires": settings.OUTBOX_DRAIN_EVERY_SECONDS},
     },
+    "cohorts-calculate": {
+        "task": "tasks.cohorts.cohorts_calculate",
+        "schedule": float(settings.COHORTS_CALCULATE_EVERY_SECONDS),
+        "options": {"expires": settings.COHORTS_CALCULATE_EVERY_SECONDS},
+    },
     "seen-events-prune": {
         "task": "tasks.outbox.seen_events_prune",
         "schedule": crontab(minute=17),
         "options": {"expires": 3600},
     },
+    "idempotent-answers-prune": {
+        "task": "tasks.idempotency.answers_prune",
+        "schedule": crontab(minute=27),
+        "options": {"expires": 3600},
+    },
 }
+
+# Cron fires when either day matches, Celery when both do: two entries say what cron means.
+_cron = settings.CLEAR_CLICKHOUSE_REMOVED_DATA_SCHEDULE_CRON
+if _cron is not None:
+    _days = [name for name in ("day_of_month", "day_of_week") if _cron[name] != "*"] or ["day_of_week"]
+    _others = {name: value for name, value in _cron.items() if name not in {"day_of_month", "day_of_week"}}
+    beat_schedule |= {
+        f"deletions-run-by-{day}": {
+            "task": "tasks.deletions.deletions_run",
+            "schedule": crontab(**_others, **{day: _cron[day]}),
+            "options": {"expires": 3600},
+        }
+        for day in _days
+    }
+    beat_schedule["deletions-continue"] = {
+        "task": "tasks.deletions.deletions_continue",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    }

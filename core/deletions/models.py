@@ -11,7 +11,11 @@ from core.tenancy.managers import TeamScopedModel
 class DeletionRequest(TeamScopedModel):
     """A wish to erase events or recordings, with every id that named the person when it was made.
 
-    Once verified, `receipt` says what was found and removed, and `distinct_ids` are replaced by their hashes.
+    `distinct_ids` is a list of `{"distinct_id", "generation", "until", "deleted"}`: rows of that life of the id
+    that were there at `until` are to go, and what mirrors the id itself too when it was `deleted`. `tombstones`
+    is a list of `{"uuid", "version"}`: mirror rows of these persons up to the version are to go. Once verified,
+    `receipt` says what was found and removed, and `distinct_ids` are replaced by their hashes. Before that,
+    `receipt` holds what earlier runs removed without reaching the end.
     """
 
     class Kind(models.TextChoices):
@@ -26,8 +30,14 @@ class DeletionRequest(TeamScopedModel):
     person_id = models.BigIntegerField(null=True, blank=True)
     person_deleted = models.BooleanField(default=False, db_default=False)
     distinct_ids = models.JSONField(default=list)
+    tombstones = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
     requested_at = models.DateTimeField()
     requested_by = models.ForeignKey("core.User", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    requested_by_email = models.CharField(max_length=254, blank=True, default="", db_default="")
+    # The run that works on it; a request that is repeated meanwhile leaves its run and waits for the next.
+    run = models.ForeignKey(
+        "core.DeletionRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     attempts = models.PositiveIntegerField(default=0, db_default=0)
     last_error = models.CharField(max_length=400, blank=True, default="", db_default="")
     verified_at = models.DateTimeField(null=True, blank=True)
@@ -45,6 +55,12 @@ class DeletionRequest(TeamScopedModel):
             models.Index(fields=["team", "kind", "-requested_at", "-id"], name="deletion_status_idx"),
             models.Index(fields=["team", "person_uuid"], name="deletion_person_idx"),
             models.Index(fields=["id"], name="deletion_open_idx", condition=models.Q(verified_at__isnull=True)),
+            models.Index(
+                fields=["run", "id"], name="deletion_run_idx", condition=models.Q(run__isnull=False, verified_at=None)
+            ),
+            models.Index(
+                fields=["verified_at"], name="deletion_age_idx", condition=models.Q(verified_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -52,7 +68,10 @@ class DeletionRequest(TeamScopedModel):
 
 
 class DeletionRun(models.Model):
-    """One run of the deletion job: how far it came, so that another can go on after a kill."""
+    """One run of the deletion job: how far it came, so that another can go on after a kill.
+
+    `step` is the last step that was completed. `found` counts the rows found by table.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     started_at = models.DateTimeField()

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from events.errors import EventStoreError
 from events.migrate import MigrationRefused, migrate
+from events.recordings import retention_apply
 
 
 class Command(BaseCommand):
@@ -30,7 +31,11 @@ class Command(BaseCommand):
                     self.stdout.write(f"-- {migration.id}\n" + ";\n\n".join(statements) + ";\n")
                 elif verbosity:
                     self.stdout.write(f"Applying {migration.id}")
+            changed = [] if plan or to else retention_apply(settings.RECORDINGS_RETENTION_DAYS)
         except (MigrationRefused, EventStoreError) as error:
             raise CommandError(str(error)) from error
+        if changed and verbosity:
+            days = settings.RECORDINGS_RETENTION_DAYS
+            self.stdout.write(f"Recordings are kept {f'for {days} days' if days else 'until they are erased'}.")
         if not count and verbosity:
             self.stdout.write("ClickHouse is up to date.")

@@ -1,0 +1,319 @@
+"""The deletion job: takes all waiting requests of all teams, erases, counts again, writes receipts.
+
+A run is a list of steps; each may run twice. Until all rows are found nothing is erased, so a run that stopped
+before is dropped and begun anew; one that stopped later goes on after its last completed step. Which rows can be
+meant was decided when the request was committed: events that were accepted before it are in the outbox or in
+ClickHouse by then, so after one drain nothing that a request means can still arrive.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+from uuid import UUID, uuid4
+
+import structlog
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections, transaction
+
+from core.deletions import queue, remains
+from core.deletions.queue import Remaining, Run
+from core.outbox.services import batch_begin, batch_finish
+from core.tenancy.statements import execute
+from events import deletions
+from events.deletion_places import KEPT, PLACES, VALUES, VALUES_ROW
+from events.deletions import MutationFailed
+from events.errors import EventStoreError
+from events.rows import Table
+
+log = structlog.get_logger(__name__)
+
+LOCK_NAME: Final = "deletion_run"
+MOST_FAILED: Final = 100_000
+FIRST_WAIT_SECONDS: Final = 0.02
+LONGEST_WAIT_SECONDS: Final = 1.0
+STILL_THERE: Final = "Rows were still there when they were counted again."
+
+
+class Reporter(Protocol):
+    """What a run tells while it works."""
+
+    def begin(self, label: str, total: int) -> None:
+        """Start a step of so many parts."""
+
+    def moved(self, done: int) -> None:
+        """Show how many parts are done."""
+
+
+class Silent:
+    """Tells nothing."""
+
+    def begin(self, label: str, total: int) -> None:
+        """Ignore."""
+
+    def moved(self, done: int) -> None:
+        """Ignore."""
+
+
+class Blobs(Protocol):
+    """Where recordings keep the objects that ClickHouse only points at."""
+
+    def blobs_delete(self, keys: Iterable[str]) -> int:
+        """Delete objects; deleting again is harmless."""
+
+    def blobs_present(self, keys: Iterable[str]) -> list[str]:
+        """Return those of the keys that still have an object."""
+
+
+class BusyError(RuntimeError):
+    """Another run is at work."""
+
+
+class OutOfTimeError(RuntimeError):
+    """The time given is over; the run goes on where it stopped, at the next call."""
+
+
+class DeletionStoppedError(RuntimeError):
+    """A store failed; the run goes on, or begins anew, at the next call. The text is safe to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended: requests it took and verified, rows found by place."""
+
+    id: UUID
+    requests: int
+    verified: int
+    found: dict[str, int]
+
+
+@dataclass(slots=True)
+class Work:
+    """A run at work, and what it needs."""
+
+    run: Run
+    blobs: Blobs
+    reporter: Reporter = field(default_factory=Silent)
+    deadline: float = float("inf")
+    alive: Callable[[], None] = lambda: None
+
+    def wait_for_mutations(self, label: str) -> None:
+        """Return when ClickHouse has carried out every mutation of this run."""
+        pause, most = FIRST_WAIT_SECONDS, 0
+        while (progress := deletions.mutations_progress(self.run.id)).tables_left:
+            if most == 0:
+                most = progress.parts_left
+                self.reporter.begin(label, most)
+            self.reporter.moved(most - min(progress.parts_left, most))
+            if time.monotonic() > self.deadline:
+                raise OutOfTimeError
+            self.alive()
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_WAIT_SECONDS)
+
+
+def drain(_: Work) -> None:
+    """Carry everything that was committed before now into ClickHouse."""
+    newest = execute("SELECT coalesce(max(id), 0) FROM core_outboxrows")[0][0]
+    waiting = "SELECT EXISTS (SELECT FROM core_outboxrows WHERE id <= %s AND refused_at IS NULL)"
+    while execute(waiting, [newest])[0][0]:
+        if (batch := batch_begin()) is not None:
+            batch_finish(batch.id)
+
+
+def collect(work: Work) -> None:
+    """Write the keys of the run's requests down in ClickHouse."""
+    work.reporter.begin("collecting keys", work.run.requests)
+    done = 0
+    for number, chunk in enumerate(queue.key_chunks(work.run.id)):
+        deletions.keys_add(work.run.id, chunk.keys, chunk.persons, token=f"{work.run.id}-{number}")
+        done = min(done + queue.CHUNK, work.run.requests)
+        work.reporter.moved(done)
+
+
+def find(work: Work) -> None:
+    """Write down every row that the keys match: from here on it is settled what goes."""
+    work.reporter.begin("finding rows", len(PLACES))
+    for number, place in enumerate(PLACES):
+        deletions.targets_find(work.run.id, place)
+        work.reporter.moved(number + 1)
+    work.run.found = deletions.targets_total(work.run.id)
+
+
+def erase(work: Work) -> None:
+    """Delete the objects of recordings, then the rows of every table, each table by one statement."""
+    if work.run.found.get(Table.SESSION_RECORDINGS):
+        work.blobs.blobs_delete(deletions.blob_keys(work.run.id))
+        if left := work.blobs.blobs_present(deletions.blob_keys(work.run.id)):
+            message = f"{len(left)} objects of recordings are still there after their deletion."
+            raise DeletionStoppedError(message)
+    for place in PLACES:
+        if count := work.run.found.get(place.table, 0):
+            deletions.rows_delete(work.run.id, place.table, row=place.row, among=place.among, count=count)
+    work.wait_for_mutations("erasing rows")
+
+
+def erase_values(work: Work) -> None:
+    """Delete values that no person has any more from the summary of values.
+
+    Between finding them and the start of the mutation nothing is inserted, because no drain can begin a batch; what
+    comes later lies in new parts, which the mutation leaves alone.
+    """
+    attempt = Run(uuid4(), work.run.started_at, work.run.step, 0)
+    with transaction.atomic():
+        execute("SELECT pg_advisory_xact_lock(hashtext('outbox_drain'))")
+        for (batch_id,) in execute("SELECT DISTINCT batch_id FROM core_outboxrows WHERE batch_id IS NOT NULL"):
+            batch_finish(batch_id)
+        count = deletions.empty_values_find(work.run.id, attempt.id)
+        if count:
+            deletions.rows_delete(attempt.id, VALUES, row=VALUES_ROW, count=count)
+    work.run.found[VALUES] = work.run.found.get(VALUES, 0) + count
+    Work(attempt, work.blobs, work.reporter, work.deadline, work.alive).wait_for_mutations("erasing unused values")
+    deletions.run_forget(attempt.id)
+
+
+def erase_remains(work: Work) -> None:
+    """Take the persons out of what Postgres keeps."""
+    remains.refused_rows_redact(work.run.id)
+    remains.activity_redact(work.run.id)
+    remains.answers_forget(work.run.id)
+
+
+def verify(work: Work) -> None:
+    """Count again, and write the receipts of all requests of which nothing remains."""
+    left = Remaining()
+    work.reporter.begin("verifying", len(PLACES))
+    for number, place in enumerate(PLACES):
+        counted = deletions.remaining(work.run.id, place, most=MOST_FAILED)
+        left.complete = left.complete and len(counted) < MOST_FAILED
+        for request_id, count in counted.items():
+            left.rows.setdefault(request_id, {})[place.table] = count
+        work.reporter.moved(number + 1)
+
+    def found_of(first: int, last: int) -> dict[int, dict[str, int]]:
+        return deletions.targets_by_request(work.run.id, first=first, last=last)
+
+    queue.outcomes_write(work.run, found_of=found_of, remaining=left, error=STILL_THERE)
+
+
+def clean(work: Work) -> None:
+    """Forget the keys, and requests whose receipts are old."""
+    deletions.run_forget(work.run.id)
+    deletions.old_runs_forget(but=[work.run.id])
+    queue.requests_prune()
+
+
+type Step = Callable[[Work], None]
+
+STEPS: tuple[Step, ...] = (drain, collect, find, erase, erase_values, erase_remains, verify, clean)
+SETTLED: Final = find.__name__
+"""The step after which a run is never begun anew."""
+
+
+def deletions_run(
+    *, blobs: Blobs, reporter: Reporter | None = None, seconds: float | None = None, begin: bool = True
+) -> list[RunResult]:
+    """Finish the run that was left unfinished, if any, and carry out all requests that wait; return the runs made.
+
+    With `begin` false nothing happens unless a run was left unfinished. Raises BusyError when another process is at it,
+    OutOfTimeError when `seconds` are over, DeletionStoppedError when a store fails; in every case what is left to
+    do is done by the next call.
+    """
+    if not begin and queue.run_unfinished() is None:
+        return []
+    deadline = time.monotonic() + seconds if seconds is not None else float("inf")
+    results: list[RunResult] = []
+    with only_one() as alive:
+        while (run := queue.run_unfinished()) is not None:
+            if _is_settled(run):
+                results.append(_finish(Work(run, blobs, reporter or Silent(), deadline, alive)))
+                continue
+            deletions.run_forget(run.id)
+            queue.run_end(run.id, error=queue.ABANDONED)
+            begin = True
+        if begin and (run := queue.run_begin()) is not None:
+            results.append(_finish(Work(run, blobs, reporter or Silent(), deadline, alive)))
+        elif begin:
+            queue.requests_prune()
+    return results
+
+
+def deletions_count(reporter: Reporter | None = None) -> tuple[int, dict[str, int]]:
+    """Return how many requests wait and how many rows a run would erase now, by place; changes no data.
+
+    What waits in the outbox is not counted.
+    """
+    trial = Run(uuid4(), None, "", queue.requests_waiting())  # type: ignore[arg-type]  # never stored
+    work = Work(trial, _NoBlobs(), reporter or Silent())
+    try:
+        for number, chunk in enumerate(queue.key_chunks(None)):
+            deletions.keys_add(trial.id, chunk.keys, chunk.persons, token=f"{trial.id}-{number}")
+        find(work)
+    finally:
+        deletions.run_forget(trial.id)
+    return trial.requests, {place: count for place, count in trial.found.items() if place != KEPT}
+
+
+class _NoBlobs:
+    def blobs_delete(self, keys: Iterable[str]) -> int:
+        raise NotImplementedError
+
+    def blobs_present(self, keys: Iterable[str]) -> list[str]:
+        raise NotImplementedError
+
+
+def _is_settled(run: Run) -> bool:
+    """Tell whether it is written down what the run erases; before that it is dropped and begun anew."""
+    names = [step.__name__ for step in STEPS]
+    return run.step in names and names.index(run.step) >= names.index(SETTLED)
+
+
+def _finish(work: Work) -> RunResult:
+    """Do the steps that are left."""
+    run = work.run
+    names = [step.__name__ for step in STEPS]
+    following = names.index(run.step) + 1 if run.step in names else 0
+    try:
+        for step in STEPS[following:]:
+            if time.monotonic() > work.deadline:
+                raise OutOfTimeError
+            work.alive()
+            step(work)
+            queue.run_reached(run, step.__name__)
+            log.debug("deletion_step_done", run=str(run.id), step=step.__name__)
+    except (EventStoreError, MutationFailed, DeletionStoppedError) as error:
+        queue.failure_note(run.id, str(error))
+        raise DeletionStoppedError(str(error)) from error
+    except (OperationalError, InterfaceError) as error:
+        message = "PostgreSQL is not available right now."
+        raise DeletionStoppedError(message) from error
+    queue.run_end(run.id)
+    verified = execute("SELECT verified FROM core_deletionrun WHERE id = %s", [run.id])[0][0]
+    return RunResult(run.id, run.requests, verified, {k: v for k, v in run.found.items() if k != KEPT})
+
+
+@contextmanager
+def only_one() -> Iterator[Callable[[], None]]:
+    """Hold the run's lock on a connection of its own; yield what raises when it is lost.
+
+    The lock goes when the process does, so a killed run is followed at once.
+    """
+    connection = connections.create_connection(DEFAULT_DB_ALIAS)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [LOCK_NAME])
+            if not cursor.fetchone()[0]:
+                raise BusyError
+
+        def alive() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+
+        try:
+            yield alive
+        finally:
+            # A connection that is lost has lost its lock too.
+            with suppress(OperationalError, InterfaceError), connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [LOCK_NAME])
+    finally:
+        connection.close()
