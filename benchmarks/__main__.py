@@ -10,7 +10,7 @@ from benchmarks import front
 from benchmarks.report import LATEST, Measure, write
 from benchmarks.world import World, world
 
-MEASURES = ("reads", "history", "capture", "front")
+MEASURES = ("reads", "persons", "history", "looking_back", "values", "capture", "deletion", "front")
 """Modules of this package, in the order in which they run; the names of `--only`."""
 
 

@@ -22,7 +22,7 @@ _pool = ConnectionPool(
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer `/all|page/list?offset=N` and `/all|page/retrieve/UUID`."""
+    """Answer `/all|page/retrieve/UUID` and `/all|page/KIND?offset=N` for every recorded list."""
     _, which, kind, *rest = environ["PATH_INFO"].split("/")
     statements = _RECORDINGS[kind].statements
     wanted = rest[0] if rest else ""
@@ -31,7 +31,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         for sql, parameters in statements if which == "all" else statements[-1:]:
             cursor = connection.execute(sql, recorded.filled(parameters, wanted, offset))
             rows = _rows(cursor)
-    body = orjson.dumps({"results": rows[:100]} if kind == "list" else rows[0])
+    body = orjson.dumps({"results": rows[:100]} if kind != "retrieve" else rows[0])
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
 

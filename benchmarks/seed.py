@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from rich.console import Console
@@ -36,6 +36,7 @@ FROM core_person p CROSS JOIN generate_series(0, 1) AS part
 WHERE p.team_id = %(team)s AND p.id > %(after)s AND (part = 0 OR p.id %% 2 = 0)
 ORDER BY p.id, part
 """
+_TWO_DISTINCT_IDS: LiteralString = _DISTINCT_IDS.replace("AND (part = 0 OR p.id %% 2 = 0)", "")
 
 
 @contextmanager
@@ -49,16 +50,36 @@ def persons(world: World, *, first_team: int, other_teams: int) -> None:
     """Fill the teams: many persons in the first, fewer in each of the others."""
     with psycopg.connect(world.environment["DATABASE_URL"], autocommit=True) as connection, progress() as shown:
         for team, count in zip(world.team_ids, [first_team, *[other_teams] * 10], strict=False):
-            task = shown.add_task(f"persons of team {team}", total=count)
-            for first in range(1, count + 1, CHUNK):
-                last = min(first + CHUNK - 1, count)
-                _chunk(connection, {"team": team, "first": first, "last": last, "total": count})
-                shown.update(task, completed=last)
+            fill(connection, shown, team=team, count=count)
         for table in ("core_person", "core_persondistinctid"):
             connection.execute(f"VACUUM (ANALYZE) {table}")
 
 
-def _chunk(connection: "psycopg.Connection[Any]", values: dict[str, Any]) -> None:
+def persons_with_two_ids(world: World, *, team: int, count: int) -> None:
+    """Fill one team with persons who have two distinct ids each."""
+    with psycopg.connect(world.environment["DATABASE_URL"], autocommit=True) as connection, progress() as shown:
+        fill(connection, shown, team=team, count=count, distinct_ids=_TWO_DISTINCT_IDS)
+        for table in ("core_person", "core_persondistinctid"):
+            connection.execute(f"VACUUM (ANALYZE) {table}")
+
+
+def fill(
+    connection: "psycopg.Connection[Any]",
+    shown: Progress,
+    *,
+    team: int,
+    count: int,
+    distinct_ids: LiteralString = _DISTINCT_IDS,
+) -> None:
+    """Put persons into one team."""
+    task = shown.add_task(f"persons of team {team}", total=count)
+    for first in range(1, count + 1, CHUNK):
+        last = min(first + CHUNK - 1, count)
+        _chunk(connection, {"team": team, "first": first, "last": last, "total": count}, distinct_ids)
+        shown.update(task, completed=last)
+
+
+def _chunk(connection: "psycopg.Connection[Any]", values: dict[str, Any], distinct_ids: LiteralString) -> None:
     found = connection.execute("SELECT coalesce(max(id), 0) FROM core_person").fetchone()
     connection.execute(_PERSONS, values)
-    connection.execute(_DISTINCT_IDS, {**values, "after": found[0] if found else 0})
+    connection.execute(distinct_ids, {**values, "after": found[0] if found else 0})

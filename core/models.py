@@ -2,7 +2,7 @@
 
 from core.access.models import PersonalAPIKey
 from core.activity.models import ActivityLog
-from core.cohorts.models import Cohort, CohortPerson
+from core.cohorts.models import Cohort, CohortPerson, CohortUpload
 from core.deletions.models import DeletionRequest, DeletionRun
 from core.idempotency.models import IdempotentAnswer
 from core.outbox.models import OutboxRows
@@ -22,6 +22,7 @@ __all__ = [
     "ActivityLog",
     "Cohort",
     "CohortPerson",
+    "CohortUpload",
     "DeletionRequest",
     "DeletionRun",
     "DistinctIdTombstone",

@@ -13,8 +13,10 @@ from rest_framework.routers import Route as RestRoute
 
 from core.access.routing import About, Route, Tree
 from core.api.views import ApiViewSet
+from core.cohorts.views import CohortViewSet
 from core.organizations.views import MemberViewSet, OrganizationViewSet
 from core.persons.views import PersonViewSet
+from core.persons.views.cohort_persons import CohortPersonsViewSet
 from core.projects.views import EnvironmentViewSet, ProjectEnvironmentViewSet, ProjectViewSet
 from core.users.views import PersonalAPIKeyViewSet, UserViewSet
 
@@ -35,7 +37,16 @@ class Resource:
 
 
 RESOURCES: tuple[Resource, ...] = (
-    Resource("persons", PersonViewSet, scope="person", trees=(PROJECT, ENVIRONMENT), suffixes=("json",)),
+    Resource("persons", PersonViewSet, scope="person", trees=(PROJECT, ENVIRONMENT), suffixes=("json", "csv")),
+    Resource(
+        "cohorts",
+        CohortViewSet,
+        scope="cohort",
+        trees=(PROJECT, ENVIRONMENT),
+        children=(
+            Resource("persons", CohortPersonsViewSet, "cohort", trees=(), parent="cohort_id", suffixes=("json", "csv")),
+        ),
+    ),
     Resource("projects", ProjectViewSet, scope="project", trees=(TOP, ORGANIZATION)),
     Resource("environments", EnvironmentViewSet, scope="project", trees=(TOP,)),
     Resource("environments", ProjectEnvironmentViewSet, scope="project", trees=(PROJECT,)),

@@ -30,6 +30,10 @@ class Table(StrEnum):
     PERSON_DISTINCT_ID_OVERRIDES = "person_distinct_id_overrides"
     GROUPS = "groups"
     INGESTION_WARNINGS = "ingestion_warnings"
+    COHORT_PEOPLE = "cohort_people"
+    PERSON_PROPERTY_VALUES = "person_property_values"
+    SESSION_RECORDINGS = "session_recordings"
+    SESSION_RECORDING_BLOBS = "session_recording_blobs"
 
 
 class PersonMode(StrEnum):
@@ -196,4 +200,80 @@ def warning_row(*, team_id: int, source: str, type: str, details: str, timestamp
         "type": type,
         "details": details,
         "timestamp": clickhouse_time(timestamp),
+    }
+
+
+def property_value_row(*, team_id: int, key: str, value: str, persons: int) -> Row:
+    """Return a row of `person_property_values`: `persons` more (or fewer) persons have this value."""
+    return {"team_id": team_id, "key": key, "value": value, "persons": persons}
+
+
+def recording_row(  # noqa: PLR0913 one argument per column
+    *,
+    team_id: int,
+    session_id: str,
+    window_id: str,
+    distinct_id: str,
+    generation: int,
+    uuid: UUID,
+    source: str,
+    first_timestamp: datetime,
+    last_timestamp: datetime,
+    event_count: int,
+    click_count: int,
+    keypress_count: int,
+    size: int,
+    blob_key: str,
+    created_at: datetime,
+) -> Row:
+    """Return a row of `session_recordings`: what is known of one block of snapshots; `size` in bytes of JSON."""
+    return {
+        "team_id": team_id,
+        "session_id": session_id,
+        "window_id": window_id,
+        "distinct_id": distinct_id,
+        "generation": generation,
+        "uuid": str(uuid),
+        "source": source,
+        "first_timestamp": clickhouse_time(first_timestamp),
+        "last_timestamp": clickhouse_time(last_timestamp),
+        "event_count": event_count,
+        "click_count": click_count,
+        "keypress_count": keypress_count,
+        "size": size,
+        "blob_key": blob_key,
+        "created_at": clickhouse_time(created_at),
+    }
+
+
+def recording_blob_row(  # noqa: PLR0913 one argument per column
+    *,
+    team_id: int,
+    session_id: str,
+    uuid: UUID,
+    distinct_id: str,
+    generation: int,
+    created_at: datetime,
+    lines: str,
+) -> Row:
+    """Return a row of `session_recording_blobs`; `lines` are the block's snapshots as JSON lines."""
+    return {
+        "team_id": team_id,
+        "session_id": session_id,
+        "uuid": str(uuid),
+        "distinct_id": distinct_id,
+        "generation": generation,
+        "created_at": clickhouse_time(created_at),
+        "lines": lines,
+    }
+
+
+def cohort_person_row(*, team_id: int, cohort_id: int, person_id: UUID, version: int, is_deleted: bool = False) -> Row:
+    """Return a row of `cohort_people`; `is_deleted` says that the person left the cohort."""
+    return {
+        "team_id": team_id,
+        "cohort_id": cohort_id,
+        "person_id": str(person_id),
+        "is_deleted": is_deleted,
+        "version": version,
     }

@@ -25,6 +25,8 @@ type GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 _GROUP = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
 _SAFE_ID = re.compile(r"^[A-Za-z0-9._:-]{1,100}$")
+# A 304 would tell the length of the answer that is not sent.
+_WITHOUT_LENGTH = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _PAGES_WITH_SESSION = ("/login", "/logout")
 
 
@@ -61,7 +63,7 @@ class RequestContextMiddleware:
         begin = time.perf_counter()
         response = self.get_response(request)
         seconds = time.perf_counter() - begin
-        if not response.streaming and response.status_code != HTTPStatus.NO_CONTENT:
+        if not response.streaming and response.status_code not in _WITHOUT_LENGTH:
             response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]  # not streaming
         headers = response.headers
         headers["X-Request-ID"] = request_id

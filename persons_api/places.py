@@ -54,23 +54,40 @@ class Places:
             self._turn.release()
 
 
+class Place:
+    """The place of one request, which it leaves once: at its end, or before a long answer that needs none."""
+
+    def __init__(self, places: Places) -> None:
+        """Wait for a place."""
+        self._places = places
+        self._wrapper: BaseDatabaseWrapper | None = places.take()
+
+    @property
+    def left(self) -> bool:
+        """Tell whether the place has been given back."""
+        return self._wrapper is None
+
+    def leave(self) -> None:
+        """Give the place back. The request may not use the database through Django from here on."""
+        wrapper, self._wrapper = self._wrapper, None
+        if wrapper is not None:
+            self._places.give_back(wrapper)
+
+
 class HeldPlace:
     """A streamed answer: it may read from the database until its last byte."""
 
-    def __init__(self, response: HttpResponseBase, places: Places, wrapper: BaseDatabaseWrapper) -> None:
+    def __init__(self, response: HttpResponseBase, place: Place) -> None:
         """Hold the place of the request that began it."""
         self._response = response
-        self._places = places
-        self._wrapper: BaseDatabaseWrapper | None = wrapper
+        self._place = place
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._response)
 
     def close(self) -> None:
         """End the answer and free the place, once."""
-        wrapper, self._wrapper = self._wrapper, None
         try:
             self._response.close()
         finally:
-            if wrapper is not None:
-                self._places.give_back(wrapper)
+            self._place.leave()

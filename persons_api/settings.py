@@ -134,8 +134,29 @@ REST_FRAMEWORK = {
 
 CELERY_BROKER_URL = REDIS_URL
 WEB_REQUESTS_AT_ONCE = env.integer("WEB_REQUESTS_AT_ONCE", 2, minimum=1, maximum=64)
+LIST_QUERY_TIMEOUT_SECONDS = env.integer("LIST_QUERY_TIMEOUT_SECONDS", 10, minimum=1)
+EXPORTS_AT_ONCE = env.integer("EXPORTS_AT_ONCE", 2, minimum=1, maximum=64)
+EXPORT_MAX_SECONDS = env.integer("EXPORT_MAX_SECONDS", 1800, minimum=1)
+EXPORT_STALL_SECONDS = env.integer("EXPORT_STALL_SECONDS", 30, minimum=1)
 OUTBOX_BATCH_ENTRIES = 2_000
 OUTBOX_DRAIN_EVERY_SECONDS = env.integer("OUTBOX_DRAIN_EVERY_SECONDS", 5, minimum=1)
+COHORTS_CALCULATE_EVERY_SECONDS = env.integer("COHORTS_CALCULATE_EVERY_SECONDS", 15, minimum=1)
+COHORT_REFRESH_EVERY_SECONDS = env.integer("COHORT_REFRESH_EVERY_SECONDS", 900, minimum=10)
+
+# Where the blobs of session recordings lie: "clickhouse", or "s3" for any store that speaks its protocol.
+RECORDINGS_STORAGE = env.choice("RECORDINGS_STORAGE", "clickhouse", among=("clickhouse", "s3"))
+# Days after which ClickHouse drops recordings; 0 keeps them.
+RECORDINGS_RETENTION_DAYS = env.integer("RECORDINGS_RETENTION_DAYS", 0, maximum=36_500)
+RECORDINGS_S3_BUCKET = env.text("RECORDINGS_S3_BUCKET")
+RECORDINGS_S3_ENDPOINT_URL = env.text("RECORDINGS_S3_ENDPOINT_URL")
+RECORDINGS_S3_REGION = env.text("RECORDINGS_S3_REGION")
+RECORDINGS_S3_ACCESS_KEY = env.text("RECORDINGS_S3_ACCESS_KEY")
+RECORDINGS_S3_SECRET_KEY = env.text("RECORDINGS_S3_SECRET_KEY")
+if RECORDINGS_STORAGE == "s3" and not RECORDINGS_S3_BUCKET:
+    message = "RECORDINGS_S3_BUCKET must be set when RECORDINGS_STORAGE is s3"
+    raise ImproperlyConfigured(message)
+
+CLEAR_CLICKHOUSE_REMOVED_DATA_SCHEDULE_CRON = env.cron("CLEAR_CLICKHOUSE_REMOVED_DATA_SCHEDULE_CRON", "0 5 * * 0")
 
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO")
 LOG_JSON = env.boolean("LOG_JSON", default=PRODUCTION)

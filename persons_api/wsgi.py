@@ -9,8 +9,9 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from core.api.leaving import LEAVE_PLACE
 from persons_api import celery_app
-from persons_api.places import HeldPlace, Places, leave_connections_alone
+from persons_api.places import HeldPlace, Place, Places, leave_connections_alone
 
 MAX_BODY_BYTES: Final = 28 * 1024 * 1024
 """More than any path takes: a longer body is left unread, and refused for its length."""
@@ -47,12 +48,13 @@ def receive_body(environ: dict[str, Any]) -> None:
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Answer one request."""
     receive_body(environ)
-    place = _places.take()
+    place = Place(_places)
+    environ[LEAVE_PLACE] = place.leave
     held = False
     try:
         response = _django(environ, start_response)
-        held = getattr(response, "streaming", False)
-        return HeldPlace(response, _places, place) if held else response
+        held = getattr(response, "streaming", False) and not place.left
+        return HeldPlace(response, place) if held else response
     finally:
         if not held:
-            _places.give_back(place)
+            place.leave()

@@ -168,7 +168,7 @@ def _members_compare(claim: Claim) -> bool:
     ends = execute(_PORTION_END, [claim.team_id, after, PORTION - 1])
     until = ends[0][0] if ends else None
     parameters = {"cohort_id": claim.cohort_id, "team_id": claim.team_id, "after": after, "until": until}
-    sql = _changed_sql(definition_filter(claim.filters), parameters, bounded=until is not None)
+    sql = _changed_sql(definition_filter(claim.filters, team_id=claim.team_id), parameters, bounded=until is not None)
     joined: list[Member] = []
     gone: list[Member] = []
     for person_id, uuid, joins in execute(sql, parameters):

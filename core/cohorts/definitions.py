@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from core.api.errors import Invalid
 from core.api.json import dumps
-from core.filters.reading import read_filter_parameter
+from core.filters.reading import path_rules_for, read_filter_parameter
 from core.tenancy.statements import execute
 from events.filters.grammar import Filter, cohort_ids, read_filters
 
@@ -63,9 +63,11 @@ def loop_refuse(*, team_id: int, cohort_id: int, depends_on: list[int]) -> None:
         raise Invalid(LOOP, attr="filters")
 
 
-def definition_filter(stored: Mapping[str, Any]) -> Filter | None:
+def definition_filter(stored: Mapping[str, Any], *, team_id: int) -> Filter | None:
     """Return the filter of a stored definition; None, a cohort without conditions, has nobody in it."""
-    return read_filters(stored["properties"]) if stored else None
+    if not stored:
+        return None
+    return read_filters(stored["properties"], path_rules=path_rules_for(stored["properties"], team_id=team_id))
 
 
 def _checked(team_id: int, attr: str, stored: dict[str, Any], groups: Any) -> Definition:  # noqa: ANN401 any JSON value

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from core.api.errors import Invalid
-from core.api.json import loads
+from core.api.json import dumps, loads
 from core.filters.postgres import condition
-from core.tenancy.statements import fetch_rows
+from core.tenancy.statements import fetch_row, fetch_rows
 from events.filters.grammar import MAX_BYTES, Filter, FilterError, cohort_ids, read_filters
+
+_CLEANS_PATHS: Final = b"is_cleaned_path_exact"
 
 
 def read_filter_parameter(
@@ -17,11 +19,10 @@ def read_filter_parameter(
     attr: str = "properties",
     team_id: int,
     now: datetime | None = None,
-    path_rules: Sequence[Mapping[str, Any]] = (),
 ) -> Filter | None:
     """Return the filter in a parameter (JSON text, or a value parsed already); None when it restricts nothing.
 
-    `path_rules` are the project's `path_cleaning_filters`, `now` is what relative dates count from.
+    `now` is what relative dates count from.
     Raises Invalid, with `attr`, for what is no JSON or no filter and for cohorts that the team does not have.
     """
     if isinstance(value, str | bytes):
@@ -29,7 +30,7 @@ def read_filter_parameter(
             return None
         value = _parsed(value, attr)
     try:
-        wanted = read_filters(value, now=now, path_rules=path_rules)
+        wanted = read_filters(value, now=now, path_rules=path_rules_for(value, team_id=team_id))
         if wanted is not None:
             # What Postgres cannot have is the caller's fault too, and known only now.
             condition(wanted, {})
@@ -38,6 +39,22 @@ def read_filter_parameter(
     if wanted is not None and (numbers := cohort_ids(wanted)):
         _check_cohorts(numbers, team_id=team_id, attr=attr)
     return wanted
+
+
+def path_rules_for(value: object, *, team_id: int) -> Sequence[Mapping[str, Any]]:
+    """Return the project's `path_cleaning_filters` when one of these filters (parsed JSON) cleans paths."""
+    try:
+        mentioned = _CLEANS_PATHS in dumps(value)
+    except TypeError:
+        # Nested too deeply to be written, and for a filter too.
+        mentioned = False
+    if not mentioned:
+        return ()
+    row = fetch_row("SELECT settings -> 'path_cleaning_filters' FROM core_team WHERE id = %s", [team_id])
+    rules = row[0] if row else None
+    if isinstance(rules, str):
+        rules = loads(rules)
+    return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else ()
 
 
 def _parsed(text: str | bytes, attr: str) -> Any:  # noqa: ANN401 any JSON value

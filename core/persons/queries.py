@@ -23,6 +23,7 @@ DEFAULT_DISPLAY_PROPERTIES: Final = (
 )
 MAX_DISTINCT_IDS_IN_LIST: Final = 1000
 MAX_DISTINCT_IDS_IN_DETAIL: Final = 10_000
+MAX_DISTINCT_IDS_IN_BATCH: Final = 10
 _ANONYMOUS: Final = re.compile(r"([a-z0-9]+-){4}([a-z0-9]+)")
 
 _TIME: Final = """to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
@@ -36,6 +37,8 @@ _COLUMNS: Final = (
     + ", ARRAY("
     + _IDS_OF_PERSON
 )
+LIST_COLUMNS: Final = f"{_COLUMNS} {MAX_DISTINCT_IDS_IN_LIST})"
+"""What `list_item` takes, of a row called `p`."""
 _DETAIL: Final = f"SELECT {_COLUMNS} {MAX_DISTINCT_IDS_IN_DETAIL}) FROM core_person p "  # noqa: S608 own constants
 DETAIL_BY_ID: Final = _DETAIL + "WHERE p.team_id = %s AND p.id = %s"
 DETAIL_BY_UUID: Final = _DETAIL + "WHERE p.team_id = %s AND p.uuid = %s"
@@ -43,41 +46,11 @@ DETAIL_BY_DISTINCT_ID: Final = (
     _DETAIL
     + "JOIN core_persondistinctid named ON named.person_id = p.id WHERE named.team_id = %s AND named.distinct_id = %s"
 )
+BATCH_COLUMNS: Final = f"{_COLUMNS} {MAX_DISTINCT_IDS_IN_BATCH})"
 
-_PAGE: Final = f"""
-SELECT {_COLUMNS} {MAX_DISTINCT_IDS_IN_LIST})
-FROM (SELECT id FROM core_person WHERE team_id = %(team_id)s {{filters}}
-      ORDER BY created_at DESC, uuid LIMIT %(limit)s OFFSET %(offset)s) AS page
-JOIN core_person p ON p.id = page.id
-ORDER BY p.created_at DESC, p.uuid
-"""  # noqa: S608 constants of this module
-_BY_DISTINCT_ID: Final = (
-    "AND id = (SELECT person_id FROM core_persondistinctid "
-    "WHERE team_id = %(team_id)s AND distinct_id = %(distinct_id)s)"
-)
-_BY_EMAIL: Final = "AND email_hash = md5(%(email)s) AND properties ->> 'email' = %(email)s"
-
-
-def page_sql(*, by_distinct_id: bool = False, by_email: bool = False) -> str:
-    """Return the statement of a page; the filters are the only parts that vary."""
-    filters = " ".join(text for text, on in ((_BY_DISTINCT_ID, by_distinct_id), (_BY_EMAIL, by_email)) if on)
-    return _PAGE.format(filters=filters)
-
-
-_PLAIN_PAGE: Final = page_sql()
 _IDS: Final = (
     "SELECT distinct_id, generation FROM core_persondistinctid WHERE team_id = %s AND person_id = %s ORDER BY id"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PersonPageQuery:
-    """What a caller asked of the list: `limit` rows from `offset`, newest first."""
-
-    limit: int
-    offset: int
-    distinct_id: str | None = None
-    email: str | None = None
 
 
 def is_anonymous(distinct_id: str) -> bool:
@@ -161,23 +134,6 @@ def list_item(row: Sequence[Any], names: Naming) -> dict[str, Any]:
 def person_row(*, team_id: int, key: int | UUID) -> tuple[Any, ...] | None:
     """Return one person's row by integer id or UUID, or None."""
     return fetch_row(DETAIL_BY_UUID if isinstance(key, UUID) else DETAIL_BY_ID, [team_id, key])
-
-
-def person_page(*, team_id: int, wanted: PersonPageQuery) -> tuple[list[tuple[Any, ...]], bool]:
-    """Return the rows of a page and whether another one follows."""
-    plain = wanted.distinct_id is None and wanted.email is None
-    sql = (
-        _PLAIN_PAGE
-        if plain
-        else page_sql(by_distinct_id=wanted.distinct_id is not None, by_email=wanted.email is not None)
-    )
-    parameters: dict[str, Any] = {"team_id": team_id, "limit": wanted.limit + 1, "offset": wanted.offset}
-    if wanted.distinct_id is not None:
-        parameters["distinct_id"] = wanted.distinct_id
-    if wanted.email is not None:
-        parameters["email"] = wanted.email
-    rows = fetch_rows(sql, parameters)
-    return rows[: wanted.limit], len(rows) > wanted.limit
 
 
 def distinct_ids_of(*, team_id: int, person_id: int) -> list[tuple[str, int]]:

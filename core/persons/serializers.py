@@ -21,11 +21,21 @@ BAD_ID: Final = (
 )
 
 
+@extend_schema_field({"description": "Any JSON value."})
+class AnyJSONField(serializers.JSONField):
+    """A value whose JSON type is kept."""
+
+
+@extend_schema_field({"description": "A display property's value as it is stored, nearly always text."})
+class NameField(serializers.JSONField):
+    """The name of a person, which has the JSON type of the property it comes from."""
+
+
 class Person(serializers.Serializer[Any]):
     """A person. `id` is the integer key; lists carry PersonListItem, whose `id` is the UUID."""
 
     id = serializers.IntegerField(read_only=True)
-    name = serializers.CharField(read_only=True)
+    name = NameField(read_only=True)
     distinct_ids = serializers.ListField(child=serializers.CharField(), read_only=True)
     properties = serializers.DictField(required=False, allow_null=True)
     created_at = serializers.DateTimeField(read_only=True)
@@ -43,7 +53,7 @@ class PersonListItem(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField(read_only=True)
     properties = serializers.DictField(read_only=True)
     is_identified = serializers.BooleanField(read_only=True)
-    name = serializers.CharField(read_only=True)
+    name = NameField(read_only=True)
     distinct_ids = serializers.ListField(child=serializers.CharField(), read_only=True, max_length=1000)
     matched_recordings = serializers.ListField(child=serializers.DictField(), read_only=True)
     value_at_data_point = serializers.FloatField(read_only=True, allow_null=True)
@@ -52,16 +62,12 @@ class PersonListItem(serializers.Serializer[Any]):
 
 @extend_schema_serializer(many=False)
 class PaginatedPersonList(serializers.Serializer[Any]):
-    """A page of persons; there is no count."""
+    """A page of persons; it has `count` only when `include_total` asks for it."""
 
+    count = serializers.IntegerField(required=False)
     next = serializers.URLField(allow_null=True, required=False)
     previous = serializers.URLField(allow_null=True, required=False)
     results = PersonListItem(many=True, required=False)
-
-
-@extend_schema_field({"description": "Any JSON value."})
-class AnyJSONField(serializers.JSONField):
-    """A value whose JSON type is kept."""
 
 
 class PersonUpdateProperty(serializers.Serializer[Any]):

@@ -1,11 +1,14 @@
 """Hot statements: bound by the server, rows as plain tuples, no ORM in between."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, LiteralString, cast
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from events.errors import QueryTimeout
 
 type Parameters = Mapping[str, Any] | Sequence[Any]
 
@@ -48,6 +51,19 @@ def execute(sql: LiteralString, parameters: Parameters = ()) -> list[tuple[Any, 
     with connection.wrap_database_errors:
         cursor = psycopg.Cursor(connection.connection).execute(sql, parameters, prepare=False)
         return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Run the block in a transaction whose statements may each take so long; a QueryTimeout says that one did not."""
+    try:
+        with transaction.atomic():
+            execute("SELECT set_config('statement_timeout', %s, true)", [str(int(seconds * 1000))])
+            yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+            raise QueryTimeout from error
+        raise
 
 
 def fetch_row(sql: LiteralString, parameters: Parameters = ()) -> tuple[Any, ...] | None:

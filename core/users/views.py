@@ -12,6 +12,7 @@ from core.access.models import PersonalAPIKey
 from core.access.permissions import UNSUPPORTED
 from core.access.routing import CURRENT
 from core.api.errors import NotFound
+from core.api.idempotent import secret_answer
 from core.api.params import body_of
 from core.api.views import ApiViewSet, action, scoped, sessions_only
 from core.tenancy.answers import organization_basic, organization_full, team_short
@@ -140,6 +141,7 @@ class PersonalAPIKeyViewSet(ApiViewSet):
         del request
         return Response([key_object(key) for key in PersonalAPIKey.objects.filter(user_id=self.caller.user_id)])
 
+    @secret_answer
     @sessions_only
     def create(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
         """Make a key; its value is in this answer only."""
@@ -181,6 +183,7 @@ class PersonalAPIKeyViewSet(ApiViewSet):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @action(detail=True, methods=["post"])
+    @secret_answer
     @sessions_only
     def roll(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
         """Give the key a new value; the old one stops working at once."""

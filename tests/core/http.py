@@ -4,7 +4,8 @@ from typing import Any
 
 import orjson
 from django.http import HttpResponse
-from django.test import Client
+
+from tests.support.contract import CheckedClient
 
 
 class Caller:
@@ -12,7 +13,7 @@ class Caller:
 
     def __init__(self, key: str | None = None) -> None:
         self.key = key
-        self.client = Client(raise_request_exception=False)
+        self.client = CheckedClient(raise_request_exception=False)
 
     def __call__(self, method: str, path: str, body: Any = None, **extra: Any) -> HttpResponse:
         headers = dict(extra.pop("headers", {}))

@@ -14,6 +14,8 @@ from events.migrate import MigrationRefused, migrate, migrations_applied, migrat
 from events.rows import Table
 
 pytestmark = pytest.mark.usefixtures("clickhouse")
+SCRATCH = {"deletion_keys", "deletion_persons", "deletion_targets", "person_property_values_rebuild"}
+"""Tables that one job fills for itself and empties again; no outbox rows go there."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,12 +56,13 @@ def test_from_nothing_to_newest_and_again() -> None:
     call_command("migrate_events", stdout=again)
     assert again.getvalue() == "ClickHouse is up to date.\n"
     tables = {name for (name,) in client.query("SHOW TABLES").rows}
-    assert tables == {*Table, "schema_migrations"}
+    assert tables == {*Table, *SCRATCH, "schema_migrations"}
 
 
 def test_every_table_remembers_insert_tokens() -> None:
     call_command("migrate_events", verbosity=0)
     rows = client.query("SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()").rows
+    rows = [row for row in rows if row[0] not in SCRATCH]
     assert [name for name, text in rows if "non_replicated_deduplication_window = 10000" not in text] == []
 
 

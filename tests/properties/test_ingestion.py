@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from core.outbox.services import outbox_drain
 from core.persons import point_in_time
+from core.persons.deleting import person_delete
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import Person
-from core.persons.deleting import person_delete
 from core.persons.services import PersonRef
 from tests.factories import make_team
 

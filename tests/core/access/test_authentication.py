@@ -1,13 +1,13 @@
 import datetime as dt
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 
 from core.access.models import PersonalAPIKey
 from tests.core.conftest import Cast
 from tests.core.http import Caller, parsed, problem
 from tests.factories import make_key
+from tests.support.contract import CheckedClient
 
 AUTH = "authentication_error"
 ME = "/api/users/@me/"
@@ -69,14 +69,14 @@ def test_inactive_users_keys_are_dead(cast: Cast) -> None:
 
 
 def test_bad_key_fails_even_with_a_session(cast: Cast) -> None:
-    client = Client()
+    client = CheckedClient()
     client.force_login(cast.owner)
     assert client.get(ME).status_code == 200
     assert client.get(ME, headers={"Authorization": "Bearer phx_wrong"}).status_code == 401
 
 
 def test_unsafe_session_call_needs_the_csrf_token(cast: Cast) -> None:
-    client = Client(enforce_csrf_checks=True)
+    client = CheckedClient(enforce_csrf_checks=True)
     client.force_login(cast.owner)
     response = client.patch(ME, "{}", content_type="application/json")
     assert problem(response) == (403, AUTH, "permission_denied", "CSRF Failed: CSRF cookie not set.", None)
@@ -89,7 +89,7 @@ def test_unsafe_session_call_needs_the_csrf_token(cast: Cast) -> None:
 
 
 def test_key_needs_no_csrf_token_beside_a_session(cast: Cast) -> None:
-    client = Client(enforce_csrf_checks=True)
+    client = CheckedClient(enforce_csrf_checks=True)
     client.force_login(cast.owner)
     headers = {"Authorization": f"Bearer {cast.owner_key}"}
     assert client.patch(ME, "{}", content_type="application/json", headers=headers).status_code == 200

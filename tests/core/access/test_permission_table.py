@@ -1,12 +1,12 @@
 """Section a4 and a5 of the access specification, row by row."""
 
 import pytest
-from django.test import Client
 
 from core.tenancy.models import Organization, OrganizationMembership, Project
 from tests.core.conftest import Cast
 from tests.core.http import Caller, parsed, problem
 from tests.factories import make_key, make_user
+from tests.support.contract import CheckedClient
 
 AUTH = "authentication_error"
 UNSUPPORTED = "This action does not support Personal API Key access"
@@ -48,7 +48,7 @@ def test_write_implies_read_of_the_same_object_only(cast: Cast) -> None:
 def test_method_that_is_not_mapped_refuses_keys_but_is_405_for_sessions(cast: Cast) -> None:
     path = f"{persons(cast.team.pk)}1/"
     assert problem(cast.as_owner()("POST", path)) == forbidden(UNSUPPORTED)
-    client = Client()
+    client = CheckedClient()
     client.force_login(cast.owner)
     response = client.post(path)
     assert problem(response) == (405, "invalid_request", "method_not_allowed", 'Method "POST" not allowed.', None)
@@ -122,7 +122,7 @@ def test_organization_may_forbid_keys_of_plain_members(cast: Cast) -> None:
     ):
         assert problem(cast.as_member().get(path)) == expected
         assert cast.as_owner().get(path).status_code == 200
-    client = Client()
+    client = CheckedClient()
     client.force_login(cast.member)
     assert client.get(persons(cast.team.pk)).status_code == 200
     assert cast.as_member().get("/api/users/@me/").status_code == 200

@@ -7,12 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.test import Client
 
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import Person
 from core.tenancy.models import Team
 from tests.factories import make_key, make_team, make_user
+from tests.support.contract import CheckedClient
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Api:
     """A client of one key on one team; paths are below the persons resource."""
 
     team: Team
-    client: Client
+    client: CheckedClient
     tree: str = "projects"
 
     def url(self, path: str = "") -> str:
@@ -43,7 +43,7 @@ def _json(body: Any) -> bytes:
 
 def make_api(team: Team, *, scopes: tuple[str, ...] = ("*",), tree: str = "projects") -> Api:
     key = make_key(make_user(team=team), scopes=scopes)
-    return Api(team, Client(headers={"authorization": f"Bearer {key}"}, raise_request_exception=False), tree)
+    return Api(team, CheckedClient(headers={"authorization": f"Bearer {key}"}, raise_request_exception=False), tree)
 
 
 @pytest.fixture

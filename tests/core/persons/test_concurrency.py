@@ -11,9 +11,10 @@ import pytest
 from django.db import connection
 
 from core.outbox.models import OutboxRows
+from core.persons.deleting import person_delete
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import Group, GroupType, Person, PersonDistinctId
-from core.persons.services import PersonGoneError, PersonRef, person_delete
+from core.persons.services import PersonGoneError, PersonRef
 from tests.factories import make_team
 
 pytestmark = pytest.mark.django_db(transaction=True)

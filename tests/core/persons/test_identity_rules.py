@@ -9,10 +9,11 @@ import pytest
 import zstandard
 
 from core.outbox.models import OutboxRows
+from core.persons.deleting import person_delete
 from core.persons.identity import is_mergeable, person_uuid
 from core.persons.ingest import IngestionWarning, IngestTeam, NewEvent, events_ingest
 from core.persons.models import Group, GroupType, Person, PersonDistinctId
-from core.persons.services import PersonRef, person_delete
+from core.persons.services import PersonRef
 from tests.factories import make_team
 
 pytestmark = pytest.mark.django_db

@@ -2,13 +2,13 @@ from typing import Any
 
 import orjson
 import pytest
-from django.test import Client
 
 from core.access.models import PersonalAPIKey, hash_key_value
 from core.activity.models import ActivityLog
 from tests.core.conftest import Cast
 from tests.core.http import Caller, parsed, problem
 from tests.factories import make_key
+from tests.support.contract import CheckedClient
 
 KEYS = "/api/personal_api_keys"
 UNSUPPORTED = "This action does not support Personal API Key access"
@@ -19,17 +19,17 @@ FIELDS = {
 
 
 @pytest.fixture
-def browser(cast: Cast) -> Client:
-    client = Client(raise_request_exception=False)
+def browser(cast: Cast) -> CheckedClient:
+    client = CheckedClient(raise_request_exception=False)
     client.force_login(cast.owner)
     return client
 
 
-def send(browser: Client, method: str, path: str, body: Any = None) -> Any:
+def send(browser: CheckedClient, method: str, path: str, body: Any = None) -> Any:
     return browser.generic(method, path, orjson.dumps(body or {}), content_type="application/json")
 
 
-def test_key_is_made_and_works(cast: Cast, browser: Client) -> None:
+def test_key_is_made_and_works(cast: Cast, browser: CheckedClient) -> None:
     body = {"label": "ci", "scopes": ["person:read", "user:read"], "scoped_teams": [cast.team.pk]}
     response = send(browser, "POST", f"{KEYS}/", body)
     assert response.status_code == 201
@@ -72,17 +72,19 @@ def test_key_is_made_and_works(cast: Cast, browser: Client) -> None:
         ),
     ],
 )
-def test_wrong_wishes_are_refused(browser: Client, change: dict[str, Any], code: str, detail: str, attr: str) -> None:
+def test_wrong_wishes_are_refused(
+    browser: CheckedClient, change: dict[str, Any], code: str, detail: str, attr: str
+) -> None:
     response = send(browser, "POST", KEYS, {"label": "ci", "scopes": ["*"], **change})
     assert problem(response) == (400, "validation_error", code, detail, attr)
 
 
-def test_projects_of_others_cannot_be_named(cast: Cast, browser: Client) -> None:
+def test_projects_of_others_cannot_be_named(cast: Cast, browser: CheckedClient) -> None:
     response = send(browser, "POST", KEYS, {"label": "ci", "scopes": ["*"], "scoped_teams": [cast.outside_team.pk]})
     assert problem(response)[4] == "scoped_teams"
 
 
-def test_eleventh_key_is_refused(cast: Cast, browser: Client) -> None:
+def test_eleventh_key_is_refused(cast: Cast, browser: CheckedClient) -> None:
     for _ in range(9):
         make_key(cast.owner)
     expected = "You can only have 10 personal API keys. Remove an existing key before creating a new one."
@@ -90,7 +92,7 @@ def test_eleventh_key_is_refused(cast: Cast, browser: Client) -> None:
     assert problem(response) == (400, "validation_error", "invalid_input", expected, None)
 
 
-def test_rolled_key_keeps_everything_but_its_value(cast: Cast, browser: Client) -> None:
+def test_rolled_key_keeps_everything_but_its_value(cast: Cast, browser: CheckedClient) -> None:
     value = make_key(cast.owner, scopes=["user:read"])
     before = PersonalAPIKey.objects.get(secure_value=hash_key_value(value))
     rolled = parsed(send(browser, "POST", f"{KEYS}/{before.pk}/roll"))
@@ -102,7 +104,7 @@ def test_rolled_key_keeps_everything_but_its_value(cast: Cast, browser: Client) 
     assert Caller(rolled["value"]).get("/api/users/@me/").status_code == 200
 
 
-def test_key_can_be_changed_and_deleted(cast: Cast, browser: Client) -> None:
+def test_key_can_be_changed_and_deleted(cast: Cast, browser: CheckedClient) -> None:
     value = make_key(cast.owner)
     key = PersonalAPIKey.objects.get(secure_value=hash_key_value(value))
     changed = parsed(send(browser, "PATCH", f"{KEYS}/{key.pk}/", {"label": "new", "scopes": ["user:read"]}))
@@ -114,7 +116,7 @@ def test_key_can_be_changed_and_deleted(cast: Cast, browser: Client) -> None:
     assert Caller(value).get("/api/users/@me/").status_code == 401
 
 
-def test_keys_of_others_are_not_there(cast: Cast, browser: Client) -> None:
+def test_keys_of_others_are_not_there(cast: Cast, browser: CheckedClient) -> None:
     key = PersonalAPIKey.objects.get(user=cast.member)
     for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/roll")):
         assert problem(send(browser, method, f"{KEYS}/{key.pk}{path}"))[0] == 404
@@ -140,7 +142,7 @@ def test_key_sees_only_itself(cast: Cast) -> None:
         assert problem(caller(method, f"{KEYS}{path}", {})) == refused
 
 
-def test_what_happens_to_keys_is_logged_per_organization(cast: Cast, browser: Client) -> None:
+def test_what_happens_to_keys_is_logged_per_organization(cast: Cast, browser: CheckedClient) -> None:
     made = parsed(send(browser, "POST", KEYS, {"label": "ci", "scopes": ["person:read"]}))
     send(browser, "PATCH", f"{KEYS}/{made['id']}", {"label": "new"})
     send(browser, "PATCH", f"{KEYS}/{made['id']}", {"label": "new"})
