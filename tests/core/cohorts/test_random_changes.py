@@ -72,7 +72,8 @@ def in_thread(stop: threading.Event, work: Callable[[], Any]) -> threading.Threa
     def loop() -> None:
         try:
             while not stop.is_set():
-                with suppress(MergeRaceError, OperationalError):
+                # The person may be gone before the helper that made it reads it.
+                with suppress(MergeRaceError, OperationalError, Person.DoesNotExist):
                     work()
         finally:
             connection.close()
