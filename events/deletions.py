@@ -26,6 +26,9 @@ TARGETS_PER_MUTATION: Final = 5_000_000
 SECONDS_PER_STATEMENT: Final = 800
 """Below Celery's hard limit for a task. At 20 million rows a second this reads 16 billion."""
 LOOKUP_KEYS: Final = 2_000
+SPILLED_BYTES: Final = 256 * 1024 * 1024
+_OUTSIDE: Final = "-" * 16
+"""Stands for the hash of a row that is not in ClickHouse."""
 _SCRATCH: Final = ("deletion_keys", "deletion_persons", "deletion_targets")
 
 
@@ -109,18 +112,24 @@ def targets_find(run_id: UUID, place: Place) -> None:
 def targets_add(run_id: UUID, place: str, request_ids: Iterable[int], *, token: str) -> None:
     """Write down rows that were found outside ClickHouse, one per request id; once per token."""
     rows = (
-        {"run_id": str(run_id), "place": place, "request_id": request_id, "row_hash": "-" * 16}
+        {"run_id": str(run_id), "place": place, "request_id": request_id, "row_hash": _OUTSIDE}
         for request_id in request_ids
     )
     _insert("deletion_targets", rows, token)
 
 
 def targets_total(run_id: UUID) -> dict[str, int]:
-    """Return how many rows were found in each place; KEPT is what matched and stays."""
+    """Return how many rows were found in each place, each once for all requests; KEPT is what matched and stays."""
     return dict(
         client.query(
-            "SELECT place, count() FROM deletion_targets WHERE run_id = {run:UUID} GROUP BY place ORDER BY place",
-            {"run": run_id},
+            """SELECT place, count() FROM (
+                SELECT place, row_hash FROM deletion_targets WHERE run_id = {run:UUID} AND row_hash != {outside:String}
+                GROUP BY place, row_hash
+                UNION ALL SELECT place, row_hash FROM deletion_targets
+                WHERE run_id = {run:UUID} AND row_hash = {outside:String})
+            GROUP BY place ORDER BY place""",
+            {"run": run_id, "outside": _OUTSIDE},
+            settings={"max_bytes_before_external_group_by": SPILLED_BYTES},
             seconds=SECONDS_PER_STATEMENT,
         ).rows
     )
@@ -257,16 +266,21 @@ def run_forget(run_id: UUID) -> None:
         _drop(table, str(run_id))
 
 
-def old_runs_forget(*, but: Iterable[UUID]) -> None:
-    """Remove what runs that never came to their end wrote down more than a day ago, unless they go on."""
-    kept = [str(run_id) for run_id in but]
-    rows = client.query(
-        "SELECT DISTINCT table, partition FROM system.parts WHERE database = currentDatabase() AND active"
-        " AND table IN {tables:Array(String)} AND partition NOT IN {kept:Array(String)}"
-        " GROUP BY table, partition HAVING max(modification_time) < now() - INTERVAL 1 DAY",
-        {"tables": list(_SCRATCH), "kept": kept},
-    ).rows
-    for table, partition in rows:
+def other_runs(*, but: UUID | None) -> list[tuple[str, str]]:
+    """Return what other runs wrote down and never removed: tables with their partitions."""
+    return [
+        (table, partition)
+        for table, partition in client.query(
+            "SELECT DISTINCT table, partition FROM system.parts WHERE database = currentDatabase() AND active"
+            " AND table IN {tables:Array(String)} AND partition != {kept:String}",
+            {"tables": list(_SCRATCH), "kept": str(but)},
+        ).rows
+    ]
+
+
+def other_runs_forget(*, but: UUID | None) -> None:
+    """Remove what other runs wrote down; none of them may be at work."""
+    for table, partition in other_runs(but=but):
         _drop(table, partition)
 
 

@@ -1,9 +1,11 @@
 """Typed readers for environment variables; a wrong value stops the start and names the variable."""
 
 import os
+import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
@@ -76,6 +78,11 @@ def words(name: str, default: str = "") -> list[str]:
 CRON_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 
 
+_NAMES: Final = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat"
+_CRON_LINE: Final = re.compile(rf"(?:{_NAMES}|[0-9*,/ \t-])+")
+"""Numbers, names and the signs of plain cron: the library knows extensions, some of them random."""
+
+
 def cron(name: str, default: str) -> dict[str, str] | None:
     """Read a cron line of five fields as CRON_FIELDS, each `*` or numbers with commas, Sunday 0; None when empty."""
     raw = text(name, default).strip()
@@ -84,7 +91,7 @@ def cron(name: str, default: str) -> dict[str, str] | None:
     message = (
         f"{name}: expected a cron line of five fields such as '0 5 * * 0', or nothing to switch it off, got {raw!r}"
     )
-    if len(raw.split()) != len(CRON_FIELDS):
+    if len(raw.split()) != len(CRON_FIELDS) or not _CRON_LINE.fullmatch(raw.lower()):
         raise ImproperlyConfigured(message)
     try:
         fields, nth_weekdays = croniter.expand(raw)

@@ -17,7 +17,7 @@ def body_of(request: Request) -> Mapping[str, Any]:
     data = request.data
     if isinstance(data, Mapping):
         return data
-    if not data:
+    if data is None:
         return {}
     message = f"Invalid data. Expected a dictionary, but got {type(data).__name__}."
     raise Invalid(message)

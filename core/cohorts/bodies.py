@@ -33,9 +33,10 @@ def read_cohort(request: Request) -> CohortBody:
     if body.get("query"):
         raise Invalid("Cohorts made by a query are not supported.", attr="query")
     upload = body.get("csv")
+    given = body.get("_create_static_person_ids")
     return CohortBody(
         fields=fields,
-        person_uuids=_uuids(body.get("_create_static_person_ids") or [], "_create_static_person_ids"),
+        person_uuids=_uuids([] if given is None else given, "_create_static_person_ids"),
         upload=read_csv(upload) if upload else None,
     )
 

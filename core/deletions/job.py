@@ -199,7 +199,6 @@ def verify(work: Work) -> None:
 def clean(work: Work) -> None:
     """Forget the keys, and requests whose receipts are old."""
     deletions.run_forget(work.run.id)
-    deletions.old_runs_forget(but=[work.run.id])
     queue.requests_prune()
 
 
@@ -219,11 +218,12 @@ def deletions_run(
     OutOfTimeError when `seconds` are over, DeletionStoppedError when a store fails; in every case what is left to
     do is done by the next call.
     """
-    if not begin and queue.run_unfinished() is None:
+    if not begin and queue.run_unfinished() is None and not _others_left():
         return []
     deadline = time.monotonic() + seconds if seconds is not None else float("inf")
     results: list[RunResult] = []
     with only_one() as alive:
+        _others_forget()
         while (run := queue.run_unfinished()) is not None:
             if _is_settled(run):
                 results.append(_finish(Work(run, blobs, reporter or Silent(), deadline, alive)))
@@ -238,19 +238,39 @@ def deletions_run(
     return results
 
 
+def _others_left() -> bool:
+    """Tell whether a killed run or count left keys behind that nobody goes on with."""
+    try:
+        return bool(deletions.other_runs(but=None))
+    except EventStoreError as error:
+        raise DeletionStoppedError(str(error)) from error
+
+
+def _others_forget() -> None:
+    """Remove what killed runs and counts left; the caller holds the lock, so none of them is at work."""
+    unfinished = queue.run_unfinished()
+    try:
+        deletions.other_runs_forget(but=None if unfinished is None else unfinished.id)
+    except EventStoreError as error:
+        raise DeletionStoppedError(str(error)) from error
+
+
 def deletions_count(reporter: Reporter | None = None) -> tuple[int, dict[str, int]]:
     """Return how many requests wait and how many rows a run would erase now, by place; changes no data.
 
-    What waits in the outbox is not counted.
+    What waits in the outbox is not counted. Raises BusyError when a run is at work, DeletionStoppedError when
+    ClickHouse fails. What a killed count wrote down is removed by whoever comes next.
     """
     trial = Run(uuid4(), None, "", queue.requests_waiting())  # type: ignore[arg-type]  # never stored
     work = Work(trial, _NoBlobs(), reporter or Silent())
-    try:
-        for number, chunk in enumerate(queue.key_chunks(None)):
-            deletions.keys_add(trial.id, chunk.keys, chunk.persons, token=f"{trial.id}-{number}")
-        find(work)
-    finally:
-        deletions.run_forget(trial.id)
+    with only_one():
+        _others_forget()
+        try:
+            for number, chunk in enumerate(queue.key_chunks(None)):
+                deletions.keys_add(trial.id, chunk.keys, chunk.persons, token=f"{trial.id}-{number}")
+            find(work)
+        finally:
+            deletions.run_forget(trial.id)
     return trial.requests, {place: count for place, count in trial.found.items() if place != KEPT}
 
 

@@ -24,6 +24,8 @@ class Wish:
     scopes: Sequence[str] = ("*",)
     scoped_teams: Sequence[int] = ()
     scoped_organizations: Sequence[str] = ()
+    session_recording: bool | None = None
+    """Whether browsers are told to record; None leaves the project as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ def provision(*, wish: Wish) -> Provisioned:
     organization = organization or organization_create(name=wish.organization)
     team = Team.objects.filter(organization=organization, project__name=wish.project).order_by("pk").first()
     team = team or project_create(organization=organization, name=wish.project)
+    if wish.session_recording is not None:
+        team.settings = {**team.settings, "session_recording_opt_in": wish.session_recording}
+        team.save(update_fields=["settings", "updated_at"])
     user = User.objects.filter(email__iexact=wish.email).first()
     if user is None:
         user = User.objects.create_user(wish.email, wish.password, first_name=wish.email.partition("@")[0][:150])

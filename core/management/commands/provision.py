@@ -46,6 +46,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scoped-organizations", default="", metavar="LIST", help="comma-separated organization ids"
         )
+        parser.add_argument(
+            "--session-recording", choices=["on", "off"], help="whether the project's browsers record sessions"
+        )
         parser.add_argument("--json", action="store_true", help="print exactly one line of JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 Django's signature
@@ -95,6 +98,7 @@ def _read_wish(options: dict[str, Any]) -> Wish:
         scopes=scopes,
         scoped_teams=_numbers(options["scoped_teams"]),
         scoped_organizations=_words(options["scoped_organizations"]),
+        session_recording=None if (asked := options["session_recording"]) is None else asked == "on",
     )
 
 

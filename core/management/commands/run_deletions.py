@@ -59,7 +59,10 @@ class Command(BaseCommand):
             self._table(f"run {result.id}: {result.verified:,} of {result.requests:,} requests verified", result.found)
             self._requests(result)
         if missing := sum(result.requests - result.verified for result in results):
-            message = f"{missing:,} requests are not verified and wait for the next run"
+            message = (
+                f"{missing:,} requests are not verified and wait for the next run: "
+                "rows were still there (see last_error), or they were asked for again while it ran"
+            )
             raise CommandError(message)
 
     def _table(self, title: str, found: Mapping[str, int]) -> None:

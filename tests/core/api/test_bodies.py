@@ -7,7 +7,7 @@ from django.http import QueryDict
 from core.api.json import dumps, format_time, loads
 from core.api.parsers import FormParser
 from tests.core.conftest import Cast
-from tests.core.http import parsed
+from tests.core.http import parsed, problem
 from tests.support.contract import CheckedClient
 
 ME = "/api/users/@me/"
@@ -61,3 +61,10 @@ def test_syntax_errors_are_value_errors_with_words(text: bytes) -> None:
 def test_numbers_beyond_64_bits_do_no_harm(cast: Cast) -> None:
     body: Any = b'{"set_current_team": 1' + b"0" * 400 + b"}"
     assert cast.as_owner()("PATCH", ME, body).status_code == 400
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("body", ["[]", "0", "false", '""'])
+def test_an_empty_body_of_another_type_is_no_object(cast: Cast, body: str) -> None:
+    response = cast.as_owner()("POST", f"/api/projects/{cast.team.id}/cohorts/", body)
+    assert problem(response)[:3] == (400, "validation_error", "invalid_input")

@@ -14,9 +14,9 @@ from core.cohorts.membership import members_add
 from core.cohorts.models import Cohort, CohortPerson
 from core.deletions.models import DeletionRequest, DeletionRun
 from core.outbox.models import OutboxRows
-from core.outbox.services import outbox_add
+from core.outbox.services import outbox_add, outbox_drain
 from core.persons.deleting import Deletion, PersonChoice, persons_delete
-from core.persons.erasing import deletions_count
+from core.persons.erasing import deletions_count, deletions_run
 from core.persons.models import Person
 from events.rows import Table, recording_blob_row, recording_row, warning_row
 from tests.core.deletions.conftest import Api, Store, nonzero, receipt_of
@@ -377,6 +377,46 @@ def test_one_row_counts_for_every_request_that_means_it(api: Api, capture: Captu
         for request in DeletionRequest.objects.for_team(api.team.id)
     }
     assert found == {1: 1, 2: 3}
+
+
+def test_the_total_of_a_run_counts_each_row_once(api: Api, capture: Capture, run: Run) -> None:
+    capture("ann")
+    delete(api, "ann")
+    capture("bob")
+    capture("bob", "$identify", merge_with="ann")
+    delete(api, "bob")
+    outbox_drain()
+    assert DeletionRequest.objects.for_team(api.team.id).count() == 2
+    expected = deletions_count()[1]["events"]
+    (result,) = run()
+    assert expected == result.found["events"] == 3
+
+
+def test_keys_that_a_killed_count_left_are_removed_by_the_next_run(
+    api: Api, capture: Capture, store: Store, run: Run
+) -> None:
+    capture("secret-ann")
+    delete(api, "secret-ann")
+    store.client.insert_json_rows(
+        "deletion_keys",
+        orjson.dumps(
+            {
+                "run_id": str(uuid4()), "request_id": 1, "kind": "events", "team_id": api.team.id,
+                "distinct_id": "secret-ann", "generation": 0, "deleted_generation": -1, "until": "2026-01-01 00:00:00",
+            }
+        ),
+        token=str(uuid4()),
+    )  # fmt: skip
+    assert "deletion_keys" in store.holds("secret-ann")
+    run()
+    assert store.holds("secret-ann") == set()
+
+
+def test_the_clock_removes_what_a_killed_count_left(api: Api, store: Store) -> None:
+    row = {"run_id": str(uuid4()), "place": "events", "request_id": 1, "row_hash": "-" * 16, "team_id": api.team.id}
+    store.client.insert_json_rows("deletion_targets", orjson.dumps(row), token=str(uuid4()))
+    assert deletions_run(begin=False) == []
+    assert store.count("deletion_targets") == 0
 
 
 def test_a_dry_run_counts_and_changes_nothing(api: Api, capture: Capture, store: Store, run: Run) -> None:

@@ -44,7 +44,19 @@ def test_an_empty_line_switches_off(monkeypatch: pytest.MonkeyPatch, line: str) 
 
 
 @pytest.mark.parametrize(
-    "line", ["weekly", "@weekly", "0 5 * *", "0 5 * * * *", "60 5 * * *", "0 0 31 2 *", "0 5 * * sun#1", "0 5 l * *"]
+    "line",
+    [
+        "weekly",
+        "@weekly",
+        "0 5 * *",
+        "0 5 * * * *",
+        "60 5 * * *",
+        "0 0 31 2 *",
+        "0 5 * * sun#1",
+        "0 5 l * *",
+        "R R * * *",
+        "0 5 15W * *",
+    ],
 )
 def test_a_bad_line_is_refused(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.setenv(NAME, line)

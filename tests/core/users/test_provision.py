@@ -108,3 +108,17 @@ def test_output_for_people_shows_the_key() -> None:
     call_command("provision", stdout=out)
     assert "phx_" in out.getvalue()
     assert "not shown again" in out.getvalue()
+
+
+def test_recording_is_switched_by_the_operator() -> None:
+    def says(token: str) -> Any:
+        return parsed(Caller().get(f"/array/{token}/config"))["sessionRecording"]
+
+    made = provision()
+    assert says(made["api_token"]) is False
+    provision(session_recording="on")
+    assert says(made["api_token"])["endpoint"] == "/s/"
+    provision()
+    assert says(made["api_token"])["endpoint"] == "/s/"
+    provision(session_recording="off")
+    assert says(made["api_token"]) is False
