@@ -23,6 +23,8 @@ from core.tenancy.statements import execute, fetch_rows, time_limit
 from events.filters.grammar import Filter
 
 SCANNED_ROWS: Final = 2_000
+SEARCHED_ROWS: Final = 400
+"""A search costs more for each person, since it looks at the distinct ids too."""
 MOST_SCANNED_ROWS: Final = 60_000
 
 type Row = tuple[Any, ...]
@@ -62,7 +64,8 @@ class Condition:
     """A filter as SQL about a row `p`, with its parameters.
 
     `each` is to be asked of rows one by one, `whole` of the table, where it may speak of indexes (`indexed`).
-    `pointed` says that an index finds the few rows at once, `plain` that a prepared plan is worth keeping.
+    `pointed` says that an index finds the few rows at once, `plain` that a prepared plan is worth keeping, `scanned`
+    how many persons are looked at first.
     """
 
     parameters: dict[str, Any]
@@ -71,6 +74,7 @@ class Condition:
     indexed: bool = False
     pointed: bool = False
     plain: bool = True
+    scanned: int = SCANNED_ROWS
 
     def add(self, each: LiteralString, whole: LiteralString = "") -> None:
         """Demand one thing more."""
@@ -99,7 +103,7 @@ def condition_of(team_id: int, wanted: PersonFilter) -> Condition:
         made.add(text)
         made.pointed, made.plain = True, False
     if wanted.search:
-        made.plain = False
+        made.plain, made.scanned = False, SEARCHED_ROWS
         each, whole = search_condition(wanted.search, made.parameters)
         made.add(each, "" if made.pointed else whole)
     if wanted.properties is not None:
@@ -166,7 +170,7 @@ def _rows(condition: Condition, cursor: Cursor | None) -> list[Row]:
         run = fetch_rows if condition.plain and cursor is None else execute
         return run(_collected(condition, cursor), condition.parameters)
     with limited():
-        scanned = SCANNED_ROWS
+        scanned = condition.scanned
         while True:
             rows = execute(_scanned(condition, cursor), condition.parameters | {"scanned": scanned})
             wanted, complete = condition.parameters["limit"], not rows or rows[-1][0] is not None
@@ -174,7 +178,7 @@ def _rows(condition: Condition, cursor: Cursor | None) -> list[Row]:
                 return rows
             found = len(rows) - 1
             further = scanned * wanted * 2 // max(found, 1)
-            if scanned > SCANNED_ROWS or further > MOST_SCANNED_ROWS:
+            if scanned > condition.scanned or further > MOST_SCANNED_ROWS:
                 break
             scanned = further
         whole = _collected if condition.indexed else _ordered_matches
