@@ -31,7 +31,7 @@ def translate(pattern: str) -> str:
     """Return the Postgres form of a pattern that RE2 has accepted; FilterError when it has none."""
     node = _tree(pattern)
     if _size(node) > LARGEST_SIZE:
-        raise FilterError("This regular expression is too large: characters and their repetitions may be about 1000 in all.")
+        raise FilterError("This regular expression is too large: about 1000 characters and repetitions are possible.")
     return _written(node)
 
 
