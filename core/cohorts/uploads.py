@@ -13,6 +13,7 @@ from core.cohorts.models import CohortUpload
 
 MAX_BYTES: Final = 20 * 1024 * 1024
 MAX_IDS: Final = 500_000
+MAX_LINE: Final = 100_000
 EMPTY: Final = "CSV file is empty. Please upload a CSV file with at least one row of data."
 NO_IDS: Final = (
     "CSV file contains no valid person IDs, distinct IDs, or email addresses. "
@@ -62,7 +63,7 @@ def read_csv(file: Any) -> Upload:  # noqa: ANN401 Django's uploaded file, or wh
     if file.size > MAX_BYTES:
         message = f"CSV file is larger than {MAX_BYTES} bytes."
         raise Invalid(message, code="max_length", attr="csv")
-    rows = csv.reader(codecs.iterdecode(file, "utf-8-sig"))
+    rows = csv.reader(_lines(file))
     try:
         kind, column, rest = _plan(rows)
         ids = dict.fromkeys(_values(rest, column))
@@ -73,6 +74,14 @@ def read_csv(file: Any) -> Upload:  # noqa: ANN401 Django's uploaded file, or wh
     if not ids:
         raise Invalid(NO_IDS, attr="csv")
     return Upload(kind, list(ids))
+
+
+def _lines(file: Any) -> Iterator[str]:  # noqa: ANN401 as above
+    """Yield the lines of a file of ids; the csv module's own limit is one of the whole process."""
+    for line in codecs.iterdecode(file, "utf-8-sig"):
+        if len(line) > MAX_LINE:
+            raise csv.Error
+        yield line
 
 
 def _plan(rows: Iterator[list[str]]) -> tuple[CohortUpload.Kind, int, Iterator[list[str]]]:
