@@ -24,7 +24,7 @@ MEGABYTE = 1024 * 1024
 def measure(world: World) -> Iterator[Measure]:
     """Seed one team, then compare pages, filters and the export."""
     count = 20_000 if world.quick else 1_000_000
-    team = world.team_ids[2]
+    team = world.team_ids[4]
     seed.persons_with_two_ids(world, team=team, count=count)
     rare, common = _cohorts(world, team)
     deep = _deep_page(world, team, page=50 if world.quick else 5_000)

@@ -45,7 +45,7 @@ def _team_of(world: World, wanted: int) -> tuple[int, int]:
         found = connection.execute(count).fetchone()
         if found is None or found[1] < wanted:
             with seed.progress() as shown:
-                seed.fill(connection, shown, team=world.team_ids[-1], count=wanted)
+                seed.fill(connection, shown, team=world.team_ids[6], count=wanted)
             found = connection.execute(count).fetchone()
     assert found is not None
     return int(found[0]), int(found[1])
