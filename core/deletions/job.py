@@ -133,11 +133,15 @@ def collect(work: Work) -> None:
 
 def find(work: Work) -> None:
     """Write down every row that the keys match: from here on it is settled what goes."""
-    work.reporter.begin("finding rows", len(PLACES))
+    _find(work.run, work.reporter)
+
+
+def _find(run: Run, reporter: Reporter) -> None:
+    reporter.begin("finding rows", len(PLACES))
     for number, place in enumerate(PLACES):
-        deletions.targets_find(work.run.id, place)
-        work.reporter.moved(number + 1)
-    work.run.found = deletions.targets_total(work.run.id)
+        deletions.targets_find(run.id, place)
+        reporter.moved(number + 1)
+    run.found = deletions.targets_total(run.id)
 
 
 def erase(work: Work) -> None:
@@ -259,24 +263,15 @@ def deletions_count(reporter: Reporter | None = None) -> tuple[int, dict[str, in
     ClickHouse fails. What a killed count wrote down is removed by whoever comes next.
     """
     trial = Run(uuid4(), None, "", queue.requests_waiting())  # type: ignore[arg-type]  # never stored
-    work = Work(trial, _NoBlobs(), reporter or Silent())
     with only_one():
         _others_forget()
         try:
             for number, chunk in enumerate(queue.key_chunks(None)):
                 deletions.keys_add(trial.id, chunk.keys, chunk.persons, token=f"{trial.id}-{number}")
-            find(work)
+            _find(trial, reporter or Silent())
         finally:
             deletions.run_forget(trial.id)
     return trial.requests, {place: count for place, count in trial.found.items() if place != KEPT}
-
-
-class _NoBlobs:
-    def blobs_delete(self, keys: Iterable[str]) -> int:
-        raise NotImplementedError
-
-    def blobs_present(self, keys: Iterable[str]) -> list[str]:
-        raise NotImplementedError
 
 
 def _is_settled(run: Run) -> bool:

@@ -43,8 +43,8 @@ class Person(TeamScopedModel):
     class Meta(TeamScopedModel.Meta):
         """The second index is the list order, the third serves `?email=`, the fourth `?search=`.
 
-        The fifth finds rare values and keys. It makes each change of properties write all indexes: 5 % of the work
-        of capture, measured, against two magnitudes for a filter that few of a million persons match.
+        The fifth finds rare values and keys: it makes a filter that few of a million persons match a hundred times
+        quicker, and each change of properties write all indexes.
         """
 
         constraints: ClassVar = [models.UniqueConstraint("team", "uuid", name="person_uuid_unique")]
