@@ -16,6 +16,7 @@ from core.persons.models import (
     PersonTombstone,
     SeenEvent,
 )
+from core.roles.models import Role, RoleMembership
 from core.tenancy.models import Organization, OrganizationMembership, Project, Team, User
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "PersonTombstone",
     "PersonalAPIKey",
     "Project",
+    "Role",
+    "RoleMembership",
     "SeenEvent",
     "Team",
     "User",

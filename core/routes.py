@@ -132,7 +132,9 @@ def _plans(resource: Resource, tree: Tree, below: str) -> Iterator[tuple[str, Ro
             about=_about(viewset, tree, detail=rest_route.detail),
             resource=resource.prefix,
             scopes=_scopes(resource, actions),
+            levels=_levels(viewset, actions),
             ignores_restrictions=viewset.ignores_restrictions,
+            sensitive=viewset.sensitive,
         )
         yield path, _with_arguments(route), actions, options
 
@@ -185,6 +187,13 @@ def _scopes(resource: Resource, actions: dict[str, str]) -> dict[str, tuple[str,
     if "GET" in scopes:
         scopes["HEAD"] = scopes["GET"]
     return scopes
+
+
+def _levels(viewset: type[ApiViewSet], actions: dict[str, str]) -> dict[str, int]:
+    levels = {
+        method.upper(): getattr(getattr(viewset, name), "required_level", None) for method, name in actions.items()
+    }
+    return {method: int(level) for method, level in levels.items() if level is not None}
 
 
 def _required(method: Callable[..., Any], default: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -22,6 +22,7 @@ ORGANIZATION_LEVEL = "Your organization access level is insufficient."
 PROJECT_LEVEL = "You don't have sufficient permissions in the project."
 
 _TEAM_ROUTES = frozenset({About.TEAM, About.TEAM_ITSELF})
+_PROJECT_LEVELS = frozenset({*_TEAM_ROUTES, About.TEAM_OF_ORGANIZATION})
 _ORGANIZATION_ROUTES = frozenset({About.ORGANIZATION, About.TEAM_OF_ORGANIZATION})
 
 
@@ -39,22 +40,11 @@ class RoutePermission(permissions.BasePermission):
         if route.about is About.TEAM:
             _check_project_token(request, access)
         if access.caller.key_id is not None and not route.ignores_restrictions:
-            _check_restrictions(access, route, view.kwargs)
+            _check_restrictions(access, route, request.method or "", view.kwargs)
             _check_keys_allowed(access)
         _check_membership(access, route, view.kwargs)
+        _check_level(access, route, request.method or "")
         return True
-
-
-def require_organization_level(access: Access, level: Level) -> None:
-    """Refuse members below this level in matters of the organization."""
-    if (access.level or 0) < level:
-        raise exceptions.PermissionDenied(ORGANIZATION_LEVEL)
-
-
-def require_project_level(access: Access, level: Level) -> None:
-    """Refuse members below this level in matters of the project."""
-    if (access.level or 0) < level:
-        raise exceptions.PermissionDenied(PROJECT_LEVEL)
 
 
 def _check_scopes(access: Access, route: Route, method: str) -> None:
@@ -67,10 +57,13 @@ def _check_scopes(access: Access, route: Route, method: str) -> None:
         raise exceptions.PermissionDenied(message)
 
 
-def _check_restrictions(access: Access, route: Route, arguments: Mapping[str, Any]) -> None:
+def _check_restrictions(access: Access, route: Route, method: str, arguments: Mapping[str, Any]) -> None:
     if access.scoped_organizations:
-        _check_scoped_organizations(access, route, arguments)
-    if not access.scoped_teams or route.about in {About.TEAM_OF_ORGANIZATION, About.TEAMS_OF_CURRENT_ORGANIZATION}:
+        _check_scoped_organizations(access, route, method, arguments)
+    if not access.scoped_teams or route.about is About.TEAM_OF_ORGANIZATION:
+        return
+    # A restricted key may read which projects it has, and make none.
+    if route.about is About.TEAMS_OF_CURRENT_ORGANIZATION and method in permissions.SAFE_METHODS:
         return
     if route.about not in _TEAM_ROUTES:
         raise exceptions.PermissionDenied(PROJECTS_ONLY)
@@ -81,7 +74,7 @@ def _check_restrictions(access: Access, route: Route, arguments: Mapping[str, An
         raise exceptions.PermissionDenied(message)
 
 
-def _check_scoped_organizations(access: Access, route: Route, arguments: Mapping[str, Any]) -> None:
+def _check_scoped_organizations(access: Access, route: Route, method: str, arguments: Mapping[str, Any]) -> None:
     if access.organization is None:
         if route.about in _TEAM_ROUTES:
             _team_missing(route, arguments)
@@ -92,7 +85,7 @@ def _check_scoped_organizations(access: Access, route: Route, arguments: Mapping
         return
     if route.about is About.ORGANIZATION_ITSELF:
         raise exceptions.NotFound
-    if route.about is not About.TEAMS_OF_CURRENT_ORGANIZATION:
+    if route.about is not About.TEAMS_OF_CURRENT_ORGANIZATION or method not in permissions.SAFE_METHODS:
         message = f"API key does not have access to the requested organization: ID {access.organization.id}."
         raise exceptions.PermissionDenied(message)
 
@@ -126,6 +119,12 @@ def _check_membership(access: Access, route: Route, arguments: Mapping[str, Any]
         _check_organization_membership(access, route, arguments)
     elif about is About.TEAMS_OF_CURRENT_ORGANIZATION and access.organization is None:
         _without_organization()
+
+
+def _check_level(access: Access, route: Route, method: str) -> None:
+    required = route.levels.get(method)
+    if required is not None and (access.level or 0) < required:
+        raise exceptions.PermissionDenied(PROJECT_LEVEL if route.about in _PROJECT_LEVELS else ORGANIZATION_LEVEL)
 
 
 def _check_organization_membership(access: Access, route: Route, arguments: Mapping[str, Any]) -> None:

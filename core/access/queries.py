@@ -40,6 +40,9 @@ _KEY_COLUMNS: LiteralString = (
     "k.id, k.secure_value, k.scopes, k.scoped_teams, k.scoped_organizations, "
     "k.last_used_at IS NULL OR k.last_used_at < statement_timestamp() - interval '1 hour'"
 )
+_ORGANIZATION = TEAM_COLUMNS.count(",") + 1
+_LEVEL = _ORGANIZATION + ORGANIZATION_COLUMNS.count(",") + 1
+_KEY = _LEVEL + 1 + _USER_COLUMNS.count(",") + 1
 # What the user made current is only a wish: it may be gone, or the user may have left.
 _CURRENT_ORGANIZATION: LiteralString = """(
     SELECT m2.organization_id FROM core_organizationmembership m2 WHERE m2.user_id = u.id
@@ -47,6 +50,7 @@ _CURRENT_ORGANIZATION: LiteralString = """(
 _CURRENT_TEAM: LiteralString = """(
     SELECT t2.id FROM core_team t2
     JOIN core_organizationmembership m2 ON m2.organization_id = t2.organization_id AND m2.user_id = u.id
+    WHERE t2.deleted_at IS NULL
     ORDER BY (t2.id = u.current_team_id) DESC NULLS LAST,
              (t2.organization_id = u.current_organization_id) DESC NULLS LAST, t2.id LIMIT 1)"""
 _TEAM_CONDITIONS: dict[Pick, LiteralString] = {
@@ -65,8 +69,10 @@ _ORGANIZATION_CONDITIONS: dict[Pick, LiteralString] = {
 
 @cache
 def _statement(team: Pick, organization: Pick, *, by_key: bool) -> LiteralString:
-    team_join: LiteralString = " LEFT JOIN core_team t ON " + _TEAM_CONDITIONS[team]
-    organization_join: LiteralString = " LEFT JOIN core_organization o ON " + _ORGANIZATION_CONDITIONS[organization]
+    team_join: LiteralString = " LEFT JOIN core_team t ON t.deleted_at IS NULL AND " + _TEAM_CONDITIONS[team]
+    organization_join: LiteralString = (
+        " LEFT JOIN core_organization o ON o.deleted_at IS NULL AND " + _ORGANIZATION_CONDITIONS[organization]
+    )
     joins: LiteralString = (
         team_join + organization_join
         if organization is Pick.OF_TEAM
@@ -135,7 +141,7 @@ def key_access(*, secure_value: str, target: Target) -> KeyAccess | None:
     row = _fetch(target, parameters, by_key=True)
     if row is None:
         return None
-    key_id, found_value, scopes, teams, organizations, is_stale = row[16:]
+    key_id, found_value, scopes, teams, organizations, is_stale = row[_KEY:]
     access = _access(
         row,
         key_id,
@@ -162,9 +168,9 @@ def _fetch(target: Target, parameters: dict[str, Any], *, by_key: bool) -> tuple
 
 def _access(row: Sequence[Any], key_id: str | None, **restrictions: Any) -> Access:  # noqa: ANN401 fields of Access
     return Access(
-        caller=Caller(user_id=row[13], email=row[14], first_name=row[15], key_id=key_id),
-        team=team_from_row(row[0:9]),
-        organization=organization_from_row(row[9:12]),
-        level=row[12],
+        caller=Caller(*row[_LEVEL + 1 : _KEY], key_id),  # type: ignore[call-arg]  # the slice is as long as _USER_COLUMNS
+        team=team_from_row(row[:_ORGANIZATION]),
+        organization=organization_from_row(row[_ORGANIZATION:_LEVEL]),
+        level=row[_LEVEL],
         **restrictions,
     )

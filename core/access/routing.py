@@ -32,7 +32,8 @@ class About(enum.Enum):
 class Route:
     """One URL pattern: its tenant and the scopes that each method needs.
 
-    A method that is absent refuses personal keys; an empty tuple takes any key.
+    A method that is absent from `scopes` refuses personal keys; an empty tuple takes any key. `levels` names the
+    methods that plain members may not use. Writes of a `sensitive` route want a session that signed in lately.
     """
 
     template: str
@@ -40,6 +41,8 @@ class Route:
     about: About
     resource: str
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    levels: Mapping[str, int] = field(default_factory=dict)
     ignores_restrictions: bool = False
+    sensitive: bool = False
     team_argument: str = "project_id"
     organization_argument: str = "organization_id"

@@ -28,6 +28,7 @@ from core.api.negotiation import FormatFirstNegotiation
 from core.api.pagination import Window, page, read_window
 from core.api.renderers import ORJSONRenderer
 from core.tenancy.context import OrganizationContext, TeamContext
+from core.tenancy.models import Level
 
 _NEGOTIATION = FormatFirstNegotiation()
 _JSON = ORJSONRenderer()
@@ -49,6 +50,16 @@ def scoped(scope: str | Sequence[str]) -> Callable[[Method], Method]:
 
     def decorate(method: Method) -> Method:
         method.required_scopes = (scope,) if isinstance(scope, str) else tuple(scope)  # type: ignore[attr-defined]
+        return method
+
+    return decorate
+
+
+def at_least(level: Level) -> Callable[[Method], Method]:
+    """State the level in the organization that a method needs, where a plain member may not use it."""
+
+    def decorate(method: Method) -> Method:
+        method.required_level = level  # type: ignore[attr-defined]
         return method
 
     return decorate
@@ -222,6 +233,8 @@ class ApiViewSet(ApiMixin, GenericViewSet[Any]):
     """`project` or `organization` where the resource is the tenant itself: strangers get 404, not 403."""
     ignores_restrictions: ClassVar[bool] = False
     """Whether a key's projects and organizations do not matter here."""
+    sensitive: ClassVar[bool] = False
+    """Whether writes want a session that signed in lately."""
     lookup_value_regex = "[^/]+"
 
     @property

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from core.organizations.serializers import UserBasicSerializer
+from core.api.people import UserBasicSerializer
 
 
 class Cohort(serializers.Serializer[Any]):

@@ -23,6 +23,7 @@ class DeletionRequest(TeamScopedModel):
 
         EVENTS = "events"
         RECORDINGS = "recordings"
+        PROJECT = "project"
 
     team = models.ForeignKey("core.Team", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
     kind = models.CharField(max_length=16, choices=Kind.choices)

@@ -7,8 +7,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.api.errors import NotFound
+from core.api.people import OrganizationMemberSerializer
 from core.api.views import Answer, ApiViewSet
-from core.organizations.serializers import OrganizationMemberSerializer, OrganizationSerializer
+from core.organizations.serializers import OrganizationSerializer
 from core.tenancy.answers import member, organization_full
 from core.tenancy.queries import Row, members_of, organizations_of, visible_teams
 

@@ -1,6 +1,6 @@
 """What a request knows about the tenant it speaks of: plain frozen values, never model objects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ class TeamContext:
     person_processing_opt_out: bool
     anonymize_ips: bool
     ingested_event: bool
+    rate_limits: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class OrganizationContext:
 
 TEAM_COLUMNS = (
     "t.id, t.organization_id, t.api_token, t.name, t.timezone, t.person_display_name_properties, "
-    "t.person_processing_opt_out, t.anonymize_ips, t.ingested_event"
+    "t.person_processing_opt_out, t.anonymize_ips, t.ingested_event, t.rate_limits"
 )
 ORGANIZATION_COLUMNS = "o.id, o.name, o.members_can_use_personal_api_keys"
 
@@ -47,8 +48,9 @@ def team_from_row(row: Sequence[Any]) -> TeamContext | None:
     if isinstance(names, str):
         names = orjson.loads(names)
     names = tuple(str(name) for name in names) if names else None
+    limits = orjson.loads(row[9]) if isinstance(row[9], str) else row[9]
     identity, flags = row[:5], row[6:9]
-    return TeamContext(*identity, names, *flags)  # type: ignore[call-arg]  # the slices are as long as the columns
+    return TeamContext(*identity, names, *flags, limits)  # type: ignore[call-arg]  # the slices are as long as the columns
 
 
 def organization_from_row(row: Sequence[Any]) -> OrganizationContext | None:

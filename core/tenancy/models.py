@@ -76,6 +76,14 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.email
 
 
+class ExistingManager[M: models.Model](models.Manager[M]):
+    """Leaves out what was deleted and only waits for the erasure of its data."""
+
+    def get_queryset(self) -> models.QuerySet[M]:
+        """Return what exists for everyone but the deletion job."""
+        return super().get_queryset().filter(deleted_at__isnull=True)
+
+
 class Organization(models.Model):
     """The owner of projects; users belong to it with a level."""
 
@@ -89,6 +97,17 @@ class Organization(models.Model):
     members_can_invite = models.BooleanField(default=True)
     members_can_use_personal_api_keys = models.BooleanField(default=True)
     allow_publicly_shared_resources = models.BooleanField(default=True)
+    is_member_join_email_enabled = models.BooleanField(default=True, db_default=True)
+    default_role = models.ForeignKey("core.Role", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ExistingManager["Organization"]()
+    with_deleted = models.Manager["Organization"]()
+
+    class Meta:
+        """A deleted organization waits, unseen, until the data of its projects is erased."""
+
+        base_manager_name = "with_deleted"
 
     def __str__(self) -> str:
         return self.name
@@ -152,10 +171,19 @@ class Team(models.Model):
     person_processing_opt_out = models.BooleanField(default=False)
     person_display_name_properties = models.JSONField(null=True, blank=True)
     settings = models.JSONField(default=dict, help_text="Every other field of the Team object that was ever set.")
+    rate_limits = models.JSONField(
+        null=True, blank=True, help_text='Limits of this project alone, such as {"burst": "1000/minute"}.'
+    )
+    is_generating_demo_data = models.BooleanField(default=False, db_default=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ExistingManager["Team"]()
+    with_deleted = models.Manager["Team"]()
 
     class Meta:
-        """Environment and project ids are equal."""
+        """Environment and project ids are equal; a deleted team waits, unseen, until its data is erased."""
 
+        base_manager_name = "with_deleted"
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(id=models.F("project_id")), name="team_id_equals_project_id")
         ]

@@ -22,7 +22,8 @@ _VISIBLE: LiteralString = """
     FROM core_team t
     JOIN core_organization o ON o.id = t.organization_id
     JOIN core_organizationmembership m ON m.organization_id = o.id AND m.user_id = %(user_id)s
-    WHERE (%(organization_id)s::uuid IS NULL OR o.id = %(organization_id)s)
+    WHERE t.deleted_at IS NULL AND o.deleted_at IS NULL
+      AND (%(organization_id)s::uuid IS NULL OR o.id = %(organization_id)s)
       AND (%(teams)s::bigint[] IS NULL OR t.id = ANY(%(teams)s))
       AND (%(organizations)s::uuid[] IS NULL OR o.id = ANY(%(organizations)s))
       AND (NOT %(by_key)s OR o.members_can_use_personal_api_keys OR m.level >= 8)"""
@@ -39,7 +40,8 @@ _FULL: LiteralString = """
            (SELECT jsonb_agg(jsonb_build_object('group_type', g.group_type, 'group_type_index', g.group_type_index,
                                                 'created_at', g.created_at) ORDER BY g.group_type_index)
             FROM core_grouptype g WHERE g.team_id = t.id)
-    FROM core_team t JOIN core_project p ON p.id = t.project_id WHERE t.id = %(team_id)s"""
+    FROM core_team t JOIN core_project p ON p.id = t.project_id
+    WHERE t.id = %(team_id)s AND t.deleted_at IS NULL"""
 
 ORGANIZATION_FIELDS: tuple[str, ...] = (
     "id", "name", "slug", "created_at", "updated_at", "plugins_access_level", "enforce_2fa", "members_can_invite",
@@ -51,7 +53,7 @@ _ORGANIZATIONS: LiteralString = """
            (SELECT count(*) FROM core_organizationmembership x WHERE x.organization_id = o.id)
     FROM core_organization o
     JOIN core_organizationmembership m ON m.organization_id = o.id AND m.user_id = %(user_id)s
-    WHERE %(ids)s::uuid[] IS NULL OR o.id = ANY(%(ids)s)
+    WHERE o.deleted_at IS NULL AND (%(ids)s::uuid[] IS NULL OR o.id = ANY(%(ids)s))
     ORDER BY m.joined_at, o.id"""
 
 MEMBER_FIELDS: tuple[str, ...] = (
