@@ -21,8 +21,9 @@ class ActivityLog(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """Every list is newest first within one project or organization, scope and item."""
+        """Every list is newest first: within one project or organization, scope and item, and for operators in all."""
 
+        verbose_name, verbose_name_plural = "activity", "activity log"
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=models.Q(team_id__isnull=False) | models.Q(organization_id__isnull=False),
@@ -31,8 +32,13 @@ class ActivityLog(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["team_id", "scope", "item_id", "-created_at"], name="activity_team_idx"),
-            models.Index(fields=["organization_id", "scope", "-created_at"], name="activity_organization_idx"),
             models.Index(fields=["team_id", "scope", "-created_at", "-id"], name="activity_scope_idx"),
+            models.Index(fields=["-created_at", "-id"], name="activity_newest_idx"),
+            models.Index(fields=["organization_id", "-created_at", "-id"], name="activity_organization_idx"),
+            models.Index(fields=["organization_id", "scope", "-created_at", "-id"], name="activity_org_scope_idx"),
+            models.Index(
+                fields=["organization_id", "scope", "item_id", "-created_at", "-id"], name="activity_org_item_idx"
+            ),
         ]
 
     def __str__(self) -> str:

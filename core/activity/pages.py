@@ -1,14 +1,19 @@
 """The activity log over HTTP: `page` and `limit` in, one documented page with its links out."""
 
 import re
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from core.activity.queries import activity_page
+from core.activity.queries import ActivityPage, activity_page, organization_activity_page
 from core.api.errors import Invalid, NotFound
+from core.api.params import required
+from core.api.values import json_repaired
 
 DEFAULT_LIMIT: Final = 10
 MAX_LIMIT: Final = 100
@@ -20,6 +25,12 @@ _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 PARAMETERS: Final = [
     OpenApiParameter("limit", int, description=f"Entries per page, at most {MAX_LIMIT}. Default {DEFAULT_LIMIT}."),
     OpenApiParameter("page", int, description="Number of the page, from 1. Default 1."),
+]
+
+ORGANIZATION_PARAMETERS: Final = [
+    *PARAMETERS,
+    OpenApiParameter("scope", str, description="Only entries of this scope, such as `Role`."),
+    OpenApiParameter("item_id", str, description="Only entries of this item of the `scope`."),
 ]
 
 
@@ -73,14 +84,32 @@ class ActivityLogPage(serializers.Serializer[Any]):
     total_count = serializers.IntegerField(help_text="How many entries there are; counted up to 100,000.")
 
 
-def activity_answer(request: Request, *, team_id: int, scope: str, item_id: str | None = None) -> dict[str, Any]:
-    """Return the page of a project's log that the request asks for, of one scope, of one item or of all.
+def activity_answer(
+    request: Request, *, team_id: int, scopes: Sequence[str], item_id: str | None = None
+) -> dict[str, Any]:
+    """Return the page of a project's log that the request asks for, of these scopes, of one item or of all.
 
     Raises Invalid for numbers that are none, NotFound for a page beyond the end.
     """
+    return _answer(request, partial(activity_page, team_id=team_id, scopes=scopes, item_id=item_id))
+
+
+def organization_activity_answer(request: Request, *, organization_id: UUID) -> dict[str, Any]:
+    """Return the page of the log of an organization and its projects that the request asks for.
+
+    `scope` and, with it, `item_id` narrow it. Raises as activity_answer does.
+    """
+    scope, item_id = (json_repaired(request.query_params.get(name, "")) or None for name in ("scope", "item_id"))
+    if item_id is not None and scope is None:
+        raise required("scope")
+    page = partial(organization_activity_page, organization_id=organization_id, scope=scope, item_id=item_id)
+    return _answer(request, page)
+
+
+def _answer(request: Request, page: Callable[..., ActivityPage]) -> dict[str, Any]:
     limit = min(_number(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
     number = min(_number(request, "page", 1), _MAX_PAGE)
-    found = activity_page(team_id=team_id, scope=scope, item_id=item_id, limit=limit, offset=(number - 1) * limit)
+    found = page(limit=limit, offset=(number - 1) * limit)
     if not found.entries and number > 1:
         raise NotFound
     return {

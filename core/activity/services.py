@@ -60,3 +60,27 @@ def activities_log(  # noqa: PLR0913 one argument per column
         )
         for item_id, detail in items
     )
+
+
+def activities_log_of_teams(
+    *,
+    organization_id: UUID,
+    user_id: int | None,
+    scope: str,
+    activity: str,
+    items: Iterable[tuple[int, str, dict[str, Any]]],
+) -> None:
+    """Add one entry per (team_id, item_id, detail) of an organization's projects in one statement."""
+    ActivityLog.objects.bulk_create(
+        ActivityLog(
+            team_id=team_id,
+            organization_id=organization_id,
+            user_id=user_id,
+            is_system=user_id is None,
+            scope=scope,
+            activity=activity,
+            item_id=item_id,
+            detail={**_SHAPE, **detail},
+        )
+        for team_id, item_id, detail in items
+    )

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from core.capture.demo_people import Customer, Step, visitor
-from core.capture.importer import ImportSummary, known_or_wait
+from core.capture.importer import SECONDS_TO_WAIT, ImportSummary, known_or_wait
 from core.capture.normalise import Intake, normalise_events
 from core.capture.progress import Reporter, Silent
 from core.capture.shapes import Submitted
@@ -52,8 +52,12 @@ def demo_load(  # noqa: PLR0913 one argument per option
     seed: int = 1,
     now: datetime | None = None,
     reporter: Reporter | None = None,
+    seconds_to_wait: float = SECONDS_TO_WAIT,
 ) -> ImportSummary:
-    """Load a product with this many customers, and half as many visitors who never sign up."""
+    """Load a product with this many customers, and half as many visitors who never sign up.
+
+    The story ends at `now`. Raises ImportStoppedError when ClickHouse is away for longer than `seconds_to_wait`.
+    """
     now = now or datetime.now(UTC)
     reporter = reporter or Silent()
     summary = ImportSummary()
@@ -65,7 +69,7 @@ def demo_load(  # noqa: PLR0913 one argument per option
     for chunk in batched(story, BATCH_SIZE):
         intake = Intake(team=team, clock=Clock(now=now))
         events = normalise_events((_submitted(*entry) for entry in chunk), intake)
-        known = known_or_wait(team.id, events, reporter, since=EARLIEST)
+        known = known_or_wait(team.id, events, reporter, seconds_to_wait, since=EARLIEST)
         fresh = [event for event in events if event.uuid not in known]
         result = events_ingest(team=team, events=fresh, warnings=intake.warnings)
         summary.read += len(chunk)

@@ -1,7 +1,7 @@
 """What SDKs ask at start: remote config and feature flags. There are no flags here, and the answers say so."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import orjson
@@ -12,6 +12,7 @@ from core.capture.http import json_response, public_view
 from core.capture.recording_config import recording_config
 from core.capture.refusals import Refusal, malformed, token_invalid
 from core.capture.shapes import checked_token
+from core.projects.fields import DEFAULTS
 from core.tenancy.tokens import team_settings_by_token
 
 _FLAGS_BYTES = 2 * 1024 * 1024
@@ -20,13 +21,15 @@ _YES = frozenset({"true", "1"})
 
 
 def _config(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer what the project says; heatmaps and surveys are off, since nothing here would take or give them."""
+    given = {**DEFAULTS, **settings}
     return {
         "supportedCompression": ["gzip", "gzip-js"],
         "hasFeatureFlags": False,
-        "captureDeadClicks": False,
-        "capturePerformance": False,
-        "autocapture_opt_out": False,
-        "autocaptureExceptions": False,
+        "captureDeadClicks": bool(given["capture_dead_clicks"]),
+        "capturePerformance": _performance(given),
+        "autocapture_opt_out": bool(given["autocapture_opt_out"]),
+        "autocaptureExceptions": bool(given["autocapture_exceptions_opt_in"]),
         "analytics": {"endpoint": "/i/v0/e/"},
         "elementsChainAsString": True,
         "sessionRecording": recording_config(settings),
@@ -35,6 +38,14 @@ def _config(settings: Mapping[str, Any]) -> dict[str, Any]:
         "defaultIdentifiedOnly": True,
         "siteApps": [],
     }
+
+
+def _performance(given: Mapping[str, Any]) -> dict[str, Any] | Literal[False]:
+    timing, vitals = bool(given["capture_performance_opt_in"]), bool(given["autocapture_web_vitals_opt_in"])
+    if not timing and not vitals:
+        return False
+    metrics = given["autocapture_web_vitals_allowed_metrics"]
+    return {"network_timing": timing, "web_vitals": vitals, "web_vitals_allowed_metrics": metrics}
 
 
 @public_view("GET")

@@ -1,10 +1,16 @@
 """The fields of the Team object that have no column: their defaults, and how the whole object is put together."""
 
+from decimal import Decimal
 from typing import Any, Final
 
 from core.tenancy.models import Level
 from core.tenancy.queries import Row
 
+DEFAULT_NAME: Final = "Default project"
+MAX_JSON_BYTES: Final = 65_536
+"""Of one field that is JSON."""
+MAX_SETTINGS_BYTES: Final = 262_144
+"""Of all fields without a column, those that were never changed left out: every browser's first request reads them."""
 DEFAULTS: Final[dict[str, Any]] = {
     "access_control": False,
     "app_urls": [],
@@ -81,6 +87,7 @@ def team_object(row: Row, *, level: int | None) -> dict[str, Any]:
     return {
         **{name: row[name] for name in _COLUMNS},
         **{name: settings.get(name, default) for name, default in DEFAULTS.items()},
+        "session_recording_sample_rate": _two_decimals(settings.get("session_recording_sample_rate")),
         "project_id": row["id"],
         "effective_membership_level": level,
         "has_group_types": bool(group_types),
@@ -102,3 +109,7 @@ def team_object(row: Row, *, level: int | None) -> dict[str, Any]:
         "managed_viewsets": {},
         "user_access_level": "admin" if (level or 0) >= Level.ADMIN else "member",
     }
+
+
+def _two_decimals(share: object) -> str | None:
+    return None if share is None else f"{Decimal(str(share)):.2f}"

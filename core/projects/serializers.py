@@ -1,11 +1,33 @@
-"""How projects look in the OpenAPI document."""
+"""The shapes of projects: what is read from bodies, field by field, and what the OpenAPI document says of them."""
 
-from copy import deepcopy
 from typing import Any, Final
 
 from rest_framework import serializers
 
-from core.projects.fields import DEFAULTS
+from core.projects.choices import CURRENCIES, HASH_MODES, WEEK_STARTS
+from core.projects.json_fields import LIMIT_HELP, MAX_ITEMS, JSONObject, JSONObjects, TextList
+from core.projects.recording_fields import (
+    LinkedFlag,
+    Masking,
+    NetworkPayloadCapture,
+    RetentionPeriod,
+    SessionReplay,
+    TriggerMatch,
+)
+from core.projects.special_fields import (
+    ErrorsToIgnore,
+    MarketingAnalytics,
+    PathRules,
+    PropertyFilters,
+    RevenueAnalytics,
+    Share,
+    TimeOfDay,
+    TimeZone,
+)
+
+_MOST: Final = f"At most {MAX_ITEMS} elements."
+_MAX_INTEGER: Final = 2**31 - 1
+_OPTIONAL: Final[dict[str, Any]] = {"required": False, "allow_null": True}
 
 
 class ProjectListItemSerializer(serializers.Serializer[Any]):
@@ -32,88 +54,150 @@ class ProjectListItemSerializer(serializers.Serializer[Any]):
         ref_name = "ProjectListItem"
 
 
-_READ_ONLY: Final[dict[str, serializers.Field[Any, Any, Any, Any]]] = {
-    "id": serializers.IntegerField(read_only=True),
-    "uuid": serializers.UUIDField(read_only=True),
-    "organization": serializers.UUIDField(read_only=True),
-    "project_id": serializers.IntegerField(read_only=True),
-    "api_token": serializers.CharField(read_only=True),
-    "created_at": serializers.DateTimeField(read_only=True),
-    "updated_at": serializers.DateTimeField(read_only=True),
-    "ingested_event": serializers.BooleanField(read_only=True),
-    "effective_membership_level": serializers.IntegerField(read_only=True, allow_null=True),
-    "has_group_types": serializers.BooleanField(read_only=True),
-    "person_on_events_querying_enabled": serializers.BooleanField(read_only=True),
-    "groups_on_events_querying_enabled": serializers.BooleanField(read_only=True),
-    "default_modifiers": serializers.DictField(read_only=True),
-    "group_types": serializers.ListField(child=serializers.DictField(), read_only=True),
-    "live_events_token": serializers.CharField(read_only=True, allow_null=True),
-    "product_intents": serializers.ListField(child=serializers.DictField(), read_only=True),
-    "managed_viewsets": serializers.DictField(child=serializers.BooleanField(), read_only=True),
-    "user_access_level": serializers.CharField(read_only=True, allow_null=True),
-    "secret_api_token": serializers.CharField(read_only=True, allow_null=True),
-    "secret_api_token_backup": serializers.CharField(read_only=True, allow_null=True),
-}
-_WRITABLE: Final[dict[str, serializers.Field[Any, Any, Any, Any]]] = {
-    "name": serializers.CharField(min_length=1, max_length=200, required=False),
-    "timezone": serializers.CharField(required=False),
-    "week_start_day": serializers.IntegerField(min_value=0, max_value=1, allow_null=True, required=False),
-    "anonymize_ips": serializers.BooleanField(required=False),
-    "is_demo": serializers.BooleanField(required=False),
-    "person_processing_opt_out": serializers.BooleanField(required=False),
-    "person_display_name_properties": serializers.ListField(
-        child=serializers.CharField(max_length=400), allow_null=True, required=False
-    ),
-    "product_description": serializers.CharField(max_length=1000, allow_null=True, required=False),
-    "app_urls": serializers.ListField(
-        child=serializers.CharField(max_length=200, allow_null=True), allow_null=True, required=False
-    ),
-    "recording_domains": serializers.ListField(
-        child=serializers.CharField(max_length=200, allow_null=True), allow_null=True, required=False
-    ),
-    "live_events_columns": serializers.ListField(child=serializers.CharField(), allow_null=True, required=False),
-    "slack_incoming_webhook": serializers.CharField(max_length=500, allow_null=True, required=False),
-    "session_recording_sample_rate": serializers.DecimalField(
-        max_digits=3, decimal_places=2, min_value=0, max_value=1, allow_null=True, required=False
-    ),
-    "session_recording_minimum_duration_milliseconds": serializers.IntegerField(
-        min_value=0, max_value=30000, allow_null=True, required=False
-    ),
-    "primary_dashboard": serializers.IntegerField(allow_null=True, required=False),
-}
-_OPTIONAL_FLAGS: Final = (
-    "test_account_filters_default_checked", "autocapture_opt_out", "autocapture_exceptions_opt_in",
-    "autocapture_web_vitals_opt_in", "capture_console_log_opt_in", "capture_performance_opt_in", "surveys_opt_in",
-    "inject_web_apps", "heatmaps_opt_in",
-)  # fmt: skip
+class GroupTypeSerializer(serializers.Serializer[Any]):
+    """The name of one kind of groups."""
+
+    group_type = serializers.CharField(read_only=True)
+    group_type_index = serializers.IntegerField(read_only=True)
+    name_singular = serializers.CharField(read_only=True, allow_null=True)
+    name_plural = serializers.CharField(read_only=True, allow_null=True)
+    default_columns = serializers.ListField(child=serializers.CharField(), read_only=True, allow_null=True)
+    detail_dashboard = serializers.IntegerField(read_only=True, allow_null=True)
+    created_at = serializers.DateTimeField(read_only=True)
+
+    class Meta:
+        """The component's name."""
+
+        ref_name = "GroupType"
 
 
 class ProjectSerializer(serializers.Serializer[Any]):
-    """A project with everything; most settings are JSON values."""
+    """A project with everything. A change names any of the writable fields; what it leaves out stays as it is."""
+
+    id = serializers.IntegerField(read_only=True)
+    uuid = serializers.UUIDField(read_only=True)
+    organization = serializers.UUIDField(read_only=True)
+    project_id = serializers.IntegerField(read_only=True)
+    api_token = serializers.CharField(read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    updated_at = serializers.DateTimeField(read_only=True)
+    ingested_event = serializers.BooleanField(read_only=True)
+    effective_membership_level = serializers.IntegerField(read_only=True, allow_null=True)
+    has_group_types = serializers.BooleanField(read_only=True)
+    person_on_events_querying_enabled = serializers.BooleanField(read_only=True)
+    groups_on_events_querying_enabled = serializers.BooleanField(read_only=True)
+    default_modifiers = serializers.DictField(read_only=True)
+    group_types = GroupTypeSerializer(many=True, read_only=True)
+    live_events_token = serializers.CharField(read_only=True, allow_null=True)
+    product_intents = serializers.ListField(child=serializers.DictField(), read_only=True)
+    managed_viewsets = serializers.DictField(child=serializers.BooleanField(), read_only=True)
+    user_access_level = serializers.ChoiceField(choices=["none", "member", "admin"], read_only=True, allow_null=True)
+    secret_api_token = serializers.CharField(read_only=True, allow_null=True)
+    secret_api_token_backup = serializers.CharField(read_only=True, allow_null=True)
+
+    name = serializers.CharField(max_length=200, required=False)
+    product_description = serializers.CharField(max_length=1000, allow_blank=True, **_OPTIONAL)
+    access_control = serializers.BooleanField(required=False, help_text="Deprecated: only the present value is taken.")
+    timezone = TimeZone(required=False, help_text="The name of an IANA time zone.")
+    week_start_day = serializers.ChoiceField(choices=WEEK_STARTS, **_OPTIONAL)
+    is_demo = serializers.BooleanField(
+        required=False, help_text="A project made with `true` is filled with demo data by the worker."
+    )
+    anonymize_ips = serializers.BooleanField(required=False)
+    person_processing_opt_out = serializers.BooleanField(required=False)
+    person_display_name_properties = TextList(longest=400, allow_null=True, help_text=_MOST)
+    app_urls = TextList(
+        longest=200, drops_empty=True, allow_null=True, help_text=f"{_MOST} Null and empty ones are dropped."
+    )
+    recording_domains = TextList(
+        longest=200, drops_empty=True, allow_null=True, help_text=f"{_MOST} Null and empty ones are dropped."
+    )
+    data_attributes = TextList(longest=200, help_text=_MOST)
+    live_events_columns = TextList(longest=400, allow_null=True, help_text=_MOST)
+    slack_incoming_webhook = serializers.CharField(max_length=500, allow_blank=True, **_OPTIONAL)
+    base_currency = serializers.ChoiceField(
+        choices=CURRENCIES, required=False, help_text="PUT without it sets USD; PATCH leaves it alone."
+    )
+    completed_snippet_onboarding = serializers.BooleanField(required=False)
+    has_completed_onboarding_for = JSONObject(help_text=LIMIT_HELP, **_OPTIONAL)
+    onboarding_tasks = JSONObject(help_text=LIMIT_HELP, **_OPTIONAL)
+    inject_web_apps = serializers.BooleanField(**_OPTIONAL)
+    extra_settings = JSONObject(help_text=LIMIT_HELP, **_OPTIONAL)
+    modifiers = JSONObject(help_text=LIMIT_HELP, **_OPTIONAL)
+    correlation_config = JSONObject(help_text=LIMIT_HELP, **_OPTIONAL)
+    test_account_filters = PropertyFilters(
+        required=False,
+        help_text="Property filters of the types `event`, `person`, `group` and `cohort`; those without a type are "
+        f"about persons. {LIMIT_HELP}",
+    )
+    test_account_filters_default_checked = serializers.BooleanField(**_OPTIONAL)
+    path_cleaning_filters = PathRules(help_text=f"At most 50 rules. {LIMIT_HELP}", **_OPTIONAL)
+    primary_dashboard = serializers.IntegerField(
+        min_value=0,
+        max_value=_MAX_INTEGER,
+        help_text="There are no dashboards here, so only null is taken.",
+        **_OPTIONAL,
+    )
+    default_data_theme = serializers.IntegerField(min_value=0, max_value=_MAX_INTEGER, **_OPTIONAL)
+    human_friendly_comparison_periods = serializers.BooleanField(**_OPTIONAL)
+    experiment_recalculation_time = TimeOfDay(**_OPTIONAL)
+    web_analytics_pre_aggregated_tables_enabled = serializers.BooleanField(**_OPTIONAL)
+    revenue_analytics_config = RevenueAnalytics(required=False, help_text=LIMIT_HELP)
+    marketing_analytics_config = MarketingAnalytics(required=False, help_text=LIMIT_HELP)
+
+    autocapture_opt_out = serializers.BooleanField(**_OPTIONAL)
+    autocapture_exceptions_opt_in = serializers.BooleanField(**_OPTIONAL)
+    autocapture_exceptions_errors_to_ignore = ErrorsToIgnore(
+        help_text="A list of texts, less than 300 characters of JSON.", **_OPTIONAL
+    )
+    autocapture_web_vitals_opt_in = serializers.BooleanField(**_OPTIONAL)
+    autocapture_web_vitals_allowed_metrics = TextList(longest=40, allow_null=True, help_text=_MOST)
+    capture_console_log_opt_in = serializers.BooleanField(**_OPTIONAL)
+    capture_performance_opt_in = serializers.BooleanField(**_OPTIONAL)
+    capture_dead_clicks = serializers.BooleanField(**_OPTIONAL)
+    heatmaps_opt_in = serializers.BooleanField(**_OPTIONAL)
+    cookieless_server_hash_mode = serializers.ChoiceField(choices=HASH_MODES, **_OPTIONAL)
+
+    session_recording_opt_in = serializers.BooleanField(required=False)
+    session_recording_sample_rate = Share(help_text="From 0 to 1, with two decimals at most.", **_OPTIONAL)
+    session_recording_minimum_duration_milliseconds = serializers.IntegerField(
+        min_value=0, max_value=30_000, **_OPTIONAL
+    )
+    session_recording_linked_flag = LinkedFlag(**_OPTIONAL)
+    session_recording_network_payload_capture_config = NetworkPayloadCapture(**_OPTIONAL)
+    session_recording_masking_config = Masking(**_OPTIONAL)
+    session_recording_url_trigger_config = JSONObjects(help_text=f"{_MOST} {LIMIT_HELP}", **_OPTIONAL)
+    session_recording_url_blocklist_config = JSONObjects(help_text=f"{_MOST} {LIMIT_HELP}", **_OPTIONAL)
+    session_recording_event_trigger_config = TextList(longest=400, allow_null=True, help_text=_MOST)
+    session_recording_trigger_match_type_config = TriggerMatch(**_OPTIONAL)
+    session_recording_retention_period = RetentionPeriod(required=False)
+    session_replay_config = SessionReplay(
+        help_text=f"Merged into what is stored, `ai_config` too; null clears it. {LIMIT_HELP}", **_OPTIONAL
+    )
+
+    surveys_opt_in = serializers.BooleanField(**_OPTIONAL)
+    survey_config = JSONObject(help_text=f"Merged into what is stored; null clears it. {LIMIT_HELP}", **_OPTIONAL)
+    flags_persistence_default = serializers.BooleanField(**_OPTIONAL)
+    feature_flag_confirmation_enabled = serializers.BooleanField(**_OPTIONAL)
+    feature_flag_confirmation_message = serializers.CharField(max_length=10_000, allow_blank=True, **_OPTIONAL)
+    default_evaluation_environments_enabled = serializers.BooleanField(**_OPTIONAL)
 
     class Meta:
         """The component's name."""
 
         ref_name = "Project"
 
-    def get_fields(self) -> dict[str, Any]:
-        """Give every field of the object, typed where clients rely on it."""
-        fields: dict[str, Any] = deepcopy({**_READ_ONLY, **_WRITABLE})
-        for name, default in DEFAULTS.items():
-            if name not in fields:
-                fields[name] = _field_for(name, default)
-        return fields
+    def validate_app_urls(self, urls: list[str] | None) -> list[str]:
+        """Store a list always: SDKs know no null here."""
+        return urls or []
 
 
-def _field_for(name: str, default: Any) -> serializers.Field[Any, Any, Any, Any]:  # noqa: ANN401 any JSON value
-    if name in _OPTIONAL_FLAGS:
-        return serializers.BooleanField(allow_null=True, required=False)
-    match default:
-        case bool():
-            return serializers.BooleanField(required=False)
-        case int():
-            return serializers.IntegerField(allow_null=True, required=False)
-        case str():
-            return serializers.CharField(allow_null=True, required=False)
-        case _:
-            return serializers.JSONField(allow_null=True, required=False)
+class GeneratingDemoDataSerializer(serializers.Serializer[Any]):
+    """Whether demo data is on its way."""
+
+    is_generating_demo_data = serializers.BooleanField(read_only=True)
+
+    class Meta:
+        """The component's name."""
+
+        ref_name = "GeneratingDemoData"

@@ -40,7 +40,7 @@ def organization_full(row: Row, teams: list[Row]) -> dict[str, Any]:
         "teams": [team_short(team) for team in teams],
         "projects": [{"id": team["id"], "organization_id": row["id"], "name": team["name"]} for team in teams],
         "available_product_features": [],
-        "is_member_join_email_enabled": True,
+        "is_member_join_email_enabled": row["is_member_join_email_enabled"],
         "metadata": {"instance_tag": "none"},
         "customer_id": None,
         "enforce_2fa": row["enforce_2fa"],
@@ -50,7 +50,7 @@ def organization_full(row: Row, teams: list[Row]) -> dict[str, Any]:
         "member_count": row["member_count"],
         "is_ai_data_processing_approved": False,
         "default_experiment_stats_method": None,
-        "default_role_id": None,
+        "default_role_id": row["default_role_id"],
     }
 
 

@@ -183,6 +183,7 @@ class Team(models.Model):
     class Meta:
         """Environment and project ids are equal; a deleted team waits, unseen, until its data is erased."""
 
+        verbose_name = "project"
         base_manager_name = "with_deleted"
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(id=models.F("project_id")), name="team_id_equals_project_id")

@@ -205,13 +205,16 @@ def test_a_page_takes_a_fixed_number_of_statements_and_its_index(api: Api, team:
     with CaptureQueriesContext(connection) as statements:
         assert len(entries(api, limit=50)) == 50
     assert len(statements) == 3
-    values = {"team_id": team.id, "scope": "Person", "item_id": "1", "limit": 10, "offset": 0, "most": 10}
+    values = {"team_id": team.id, "scope": "Person", "scopes": ["Person", "Cohort"], "item_id": "1"}
+    values |= {"limit": 10, "offset": 0, "reach": 10, "most": 10}
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off")
         for sql, index in (
-            (queries._PAGE_OF_SCOPE, "activity_scope_idx"),  # noqa: SLF001
-            (queries._COUNT_OF_SCOPE, "activity_"),  # noqa: SLF001
-            (queries._PAGE_OF_ITEM, "activity_"),  # noqa: SLF001
+            (queries._PAGES[False, False], "activity_scope_idx"),  # noqa: SLF001
+            (queries._PAGES[False, True], "activity_"),  # noqa: SLF001
+            (queries._PAGES[True, False], "activity_scope_idx"),  # noqa: SLF001
+            (queries._PAGES[True, True], "activity_"),  # noqa: SLF001
+            (queries._COUNTS[False], "activity_"),  # noqa: SLF001
         ):
             cursor.execute("EXPLAIN " + sql, values)
             assert index in str(cursor.fetchall())
