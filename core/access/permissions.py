@@ -10,6 +10,7 @@ from core.access.auth import query_token
 from core.access.context import Access
 from core.access.routing import CURRENT, About, Route
 from core.access.scopes import missing_scope
+from core.access.sessions import signed_in_lately
 from core.tenancy.models import Level, Team
 
 if TYPE_CHECKING:  # DRF's views read this module's class from the settings while they are imported
@@ -17,9 +18,11 @@ if TYPE_CHECKING:  # DRF's views read this module's class from the settings whil
 
 UNSUPPORTED = "This action does not support Personal API Key access"
 PROJECTS_ONLY = "API keys with scoped projects are only supported on project-based endpoints."
+ORGANIZATIONS_ONLY = "API keys with scoped organizations are only supported on endpoints of these organizations."
 NO_PROJECT_ACCESS = "You don't have access to the project."
 ORGANIZATION_LEVEL = "Your organization access level is insufficient."
 PROJECT_LEVEL = "You don't have sufficient permissions in the project."
+SIGN_IN_AGAIN = "This action requires you to be recently authenticated."
 
 _TEAM_ROUTES = frozenset({About.TEAM, About.TEAM_ITSELF})
 _PROJECT_LEVELS = frozenset({*_TEAM_ROUTES, About.TEAM_OF_ORGANIZATION})
@@ -44,6 +47,8 @@ class RoutePermission(permissions.BasePermission):
             _check_keys_allowed(access)
         _check_membership(access, route, view.kwargs)
         _check_level(access, route, request.method or "")
+        if access.caller.key_id is None and route.sensitive:
+            _check_session_age(request)
         return True
 
 
@@ -80,6 +85,9 @@ def _check_scoped_organizations(access: Access, route: Route, method: str, argum
             _team_missing(route, arguments)
         if route.about in _ORGANIZATION_ROUTES:
             _organization_missing(route, arguments)
+        # A restricted key may read which organizations it has, and make none.
+        if route.about is About.NOTHING and method not in permissions.SAFE_METHODS:
+            raise exceptions.PermissionDenied(ORGANIZATIONS_ONLY)
         return
     if access.allows_organization(access.organization.id):
         return
@@ -125,6 +133,11 @@ def _check_level(access: Access, route: Route, method: str) -> None:
     required = route.levels.get(method)
     if required is not None and (access.level or 0) < required:
         raise exceptions.PermissionDenied(PROJECT_LEVEL if route.about in _PROJECT_LEVELS else ORGANIZATION_LEVEL)
+
+
+def _check_session_age(request: Request) -> None:
+    if request.method not in permissions.SAFE_METHODS and not signed_in_lately(request.session):
+        raise exceptions.PermissionDenied(SIGN_IN_AGAIN, code="sensitive_action_required_reauth")
 
 
 def _check_organization_membership(access: Access, route: Route, arguments: Mapping[str, Any]) -> None:

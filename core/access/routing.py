@@ -34,6 +34,7 @@ class Route:
 
     A method that is absent from `scopes` refuses personal keys; an empty tuple takes any key. `levels` names the
     methods that plain members may not use. Writes of a `sensitive` route want a session that signed in lately.
+    `limits` names the rate limits that a method counts in; one that is absent has the default ones.
     """
 
     template: str
@@ -42,6 +43,7 @@ class Route:
     resource: str
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     levels: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ignores_restrictions: bool = False
     sensitive: bool = False
     team_argument: str = "project_id"

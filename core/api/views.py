@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from core.access.context import Access, Caller
+from core.access.rates import EVERY_REQUEST
 from core.access.routing import Route
 from core.api import idempotent
 from core.api.conditional import conditional_response
@@ -63,6 +64,12 @@ def at_least(level: Level) -> Callable[[Method], Method]:
         return method
 
     return decorate
+
+
+def any_session(method: Method) -> Method:
+    """Let sessions of any age use this write, although its resource is sensitive."""
+    method.sensitive = False  # type: ignore[attr-defined]
+    return method
 
 
 def sessions_only(method: Method) -> Method:
@@ -134,6 +141,13 @@ def _json_response(answer: Answer, headers: Mapping[str, str]) -> HttpResponse:
     for name, value in headers.items():
         response.headers[name] = value
     return response
+
+
+def error_as_json(request: Request, response: object) -> None:
+    """Show an error as JSON, whatever form was asked for; only people get a page of it."""
+    accepted = getattr(request, "accepted_renderer", None)
+    if getattr(response, "exception", False) and not isinstance(accepted, BrowsableAPIRenderer):
+        request.accepted_renderer, request.accepted_media_type = _JSON, _JSON.media_type
 
 
 class RouteMetadata(SimpleMetadata):
@@ -220,8 +234,7 @@ class ApiMixin(APIView):
                 found = _json_response(response, self.headers)
                 return conditional_response(request, found) if response.conditional else found
             response = Response(response.data, status=response.status)
-        if getattr(response, "exception", False) and not isinstance(accepted, BrowsableAPIRenderer):
-            request.accepted_renderer, request.accepted_media_type = _JSON, _JSON.media_type
+        error_as_json(request, response)
         return super().finalize_response(request, response, *args, **kwargs)
 
 
@@ -235,6 +248,8 @@ class ApiViewSet(ApiMixin, GenericViewSet[Any]):
     """Whether a key's projects and organizations do not matter here."""
     sensitive: ClassVar[bool] = False
     """Whether writes want a session that signed in lately."""
+    read_limits: ClassVar[tuple[str, ...]] = EVERY_REQUEST
+    """The rate limits in which reads count, by their names in the setting RATE_LIMITS; writes have the default."""
     lookup_value_regex = "[^/]+"
 
     @property

@@ -1,12 +1,15 @@
 """Making an organization, a project, a user and a key in one go, for operators and test harnesses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.utils.text import slugify
 
-from core.tenancy.models import Level, Organization, OrganizationMembership, Project, Team, User, random_token
+from core.organizations.services import organization_create
+from core.projects.rate_limits import rate_limits_set
+from core.projects.services import project_create
+from core.tenancy.models import Level, Organization, OrganizationMembership, Team, User
+from core.users.operating import operator_make
 from core.users.services import key_create
 
 
@@ -26,6 +29,10 @@ class Wish:
     scoped_organizations: Sequence[str] = ()
     session_recording: bool | None = None
     """Whether browsers are told to record; None leaves the project as it is."""
+    operator: bool = False
+    """Whether the user is made an operator of this server; False leaves who is one."""
+    rate_limits: Mapping[str, str] | None = None
+    """The project's own limits, which replace those it has; None leaves them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +47,18 @@ class Provisioned:
     personal_api_key: str
 
 
-def organization_create(*, name: str) -> Organization:
-    """Make an organization with a slug that nobody has."""
-    base = slugify(name)[:36] or "organization"
-    slug = base if not Organization.objects.filter(slug=base).exists() else f"{base}-{random_token('', 6).lower()}"
-    return Organization.objects.create(name=name, slug=slug)
-
-
-def project_create(*, organization: Organization, name: str) -> Team:
-    """Make a project with its one environment."""
-    with transaction.atomic():
-        project = Project.objects.create(organization=organization, name=name)
-        return Team.objects.create(id=project.pk, project=project, organization=organization, name=name)
-
-
 @transaction.atomic
 def provision(*, wish: Wish) -> Provisioned:
     """Find or make organization (by name), project (by name in it) and user (by e-mail); always make a key."""
     organization = Organization.objects.filter(name=wish.organization).order_by("created_at").first()
     organization = organization or organization_create(name=wish.organization)
     team = Team.objects.filter(organization=organization, project__name=wish.project).order_by("pk").first()
-    team = team or project_create(organization=organization, name=wish.project)
+    team = team or project_create(organization_id=organization.pk, user_id=None, name=wish.project)
     if wish.session_recording is not None:
         team.settings = {**team.settings, "session_recording_opt_in": wish.session_recording}
         team.save(update_fields=["settings", "updated_at"])
+    if wish.rate_limits is not None:
+        rate_limits_set(team_id=team.pk, rate_limits=wish.rate_limits, user_id=None)
     user = User.objects.filter(email__iexact=wish.email).first()
     if user is None:
         user = User.objects.create_user(wish.email, wish.password, first_name=wish.email.partition("@")[0][:150])
@@ -77,6 +72,8 @@ def provision(*, wish: Wish) -> Provisioned:
     if not is_new and wish.level is not None and membership.level != wish.level:
         membership.level = wish.level
         membership.save()
+    if wish.operator:
+        operator_make(user=user)
     _, value = key_create(
         user=user,
         label=wish.label,

@@ -5,6 +5,9 @@ from typing import Any
 from rest_framework import serializers
 
 from core.access.scopes import is_scope
+from core.api.fields import FormListField, UUIDTextField
+
+MAX_PASSWORD = 1024
 
 
 class UserSerializer(serializers.Serializer[Any]):
@@ -14,8 +17,8 @@ class UserSerializer(serializers.Serializer[Any]):
     uuid = serializers.UUIDField(read_only=True)
     distinct_id = serializers.CharField(read_only=True)
     date_joined = serializers.DateTimeField(read_only=True)
-    first_name = serializers.CharField(read_only=True)
-    last_name = serializers.CharField(read_only=True)
+    first_name = serializers.CharField(max_length=150, allow_blank=True, required=False)
+    last_name = serializers.CharField(max_length=150, allow_blank=True, required=False)
     email = serializers.EmailField(read_only=True)
     pending_email = serializers.EmailField(read_only=True, allow_null=True)
     is_email_verified = serializers.BooleanField(read_only=True, allow_null=True)
@@ -36,8 +39,19 @@ class UserSerializer(serializers.Serializer[Any]):
     theme_mode = serializers.CharField(read_only=True, allow_null=True)
     hedgehog_config = serializers.DictField(read_only=True, allow_null=True)
     role_at_organization = serializers.CharField(read_only=True, allow_null=True)
-    set_current_organization = serializers.UUIDField(write_only=True, required=False)
+    set_current_organization = UUIDTextField(write_only=True, required=False)
     set_current_team = serializers.IntegerField(write_only=True, required=False)
+    password = serializers.CharField(
+        write_only=True,
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=MAX_PASSWORD,
+        help_text="A new password, for sessions only; needs `current_password`. Ends all other sessions.",
+    )
+    current_password = serializers.CharField(
+        write_only=True, required=False, allow_blank=True, trim_whitespace=False, max_length=MAX_PASSWORD
+    )
 
 
 class PersonalAPIKeySerializer(serializers.Serializer[Any]):
@@ -51,11 +65,9 @@ class PersonalAPIKeySerializer(serializers.Serializer[Any]):
     last_used_at = serializers.DateTimeField(read_only=True, allow_null=True)
     last_rolled_at = serializers.DateTimeField(read_only=True, allow_null=True)
     user_id = serializers.IntegerField(read_only=True)
-    scopes = serializers.ListField(child=serializers.CharField(max_length=100), allow_empty=False)
-    scoped_teams = serializers.ListField(child=serializers.IntegerField(), allow_null=True, required=False)
-    scoped_organizations = serializers.ListField(
-        child=serializers.CharField(max_length=100), allow_null=True, required=False
-    )
+    scopes = FormListField(child=serializers.CharField(max_length=100), allow_empty=False, style={"words": True})
+    scoped_teams = FormListField(child=serializers.IntegerField(), allow_null=True, required=False)
+    scoped_organizations = FormListField(child=serializers.CharField(max_length=100), allow_null=True, required=False)
 
     def validate_scopes(self, scopes: list[str]) -> list[str]:
         """Refuse what is not in the grammar."""

@@ -1,21 +1,23 @@
-"""Personal API keys and what the user works with."""
+"""Personal API keys: made, changed, rolled and deleted by their users; each change is logged."""
 
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
 from core.access.models import MAX_KEYS_PER_USER, PersonalAPIKey, hash_key_value, mask_key_value, new_key_value
+from core.activity.changes import changes_between
 from core.activity.services import activity_log
-from core.api.errors import Invalid
+from core.api.errors import Invalid, NotFound
 from core.tenancy.models import OrganizationMembership, Team, User
 
 TOO_MANY_KEYS = (
     f"You can only have {MAX_KEYS_PER_USER} personal API keys. Remove an existing key before creating a new one."
 )
 LOGGED_FIELDS = ("label", "scopes", "scoped_teams", "scoped_organizations")
+_SCOPE = "PersonalAPIKey"
 
 
 def key_create(
@@ -26,86 +28,77 @@ def key_create(
     scoped_teams: Sequence[int] = (),
     scoped_organizations: Sequence[str] = (),
 ) -> tuple[PersonalAPIKey, str]:
-    """Make a key and return it with its value, which is never shown again."""
-    teams = _check_teams(user, scoped_teams)
-    organizations = _check_organizations(user, scoped_organizations)
+    """Make a key and return it with its value, which is never shown again.
+
+    Raises Invalid with the attr that is wrong, and without one when the user has too many keys.
+    """
     value = new_key_value()
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        # Of several requests at once each counts the keys of those before it.
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
         if PersonalAPIKey.objects.filter(user=user).count() >= MAX_KEYS_PER_USER:
             raise Invalid(TOO_MANY_KEYS)
         key = PersonalAPIKey.objects.create(
             user=user,
             label=label,
-            scopes=list(scopes),
-            scoped_teams=teams,
-            scoped_organizations=organizations,
+            scopes=list(dict.fromkeys(scopes)),
+            scoped_teams=_check_teams(user, scoped_teams),
+            scoped_organizations=_check_organizations(user, scoped_organizations),
             secure_value=hash_key_value(value),
             mask_value=mask_key_value(value),
         )
-        _log(key, "created", [_change("created", name, None, getattr(key, name)) for name in LOGGED_FIELDS])
+        _log(key, "created", changes_between(_SCOPE, {}, _logged(key)), _reached(key))
     return key, value
 
 
 def key_update(*, key: PersonalAPIKey, changes: dict[str, Any]) -> PersonalAPIKey:
-    """Change label, scopes or restrictions; what is absent stays."""
-    if "scoped_teams" in changes:
-        changes = {**changes, "scoped_teams": _check_teams(key.user, changes["scoped_teams"] or ())}
-    if "scoped_organizations" in changes:
-        wanted = _check_organizations(key.user, changes["scoped_organizations"] or ())
-        changes = {**changes, "scoped_organizations": wanted}
-    logged = []
-    for name in LOGGED_FIELDS:
-        before = getattr(key, name)
-        if name in changes and changes[name] != before:
-            setattr(key, name, changes[name])
-            logged.append(_change("changed", name, before, changes[name]))
-    if logged:
-        with transaction.atomic():
-            key.save(update_fields=[str(change["field"]) for change in logged])
-            _log(key, "updated", logged)
+    """Change label, scopes or restrictions; what is absent stays. Raises NotFound, and Invalid with the attr."""
+    with transaction.atomic():
+        key = _lock(key)
+        before, reached_before = _logged(key), _reached(key)
+        wanted = dict(changes)
+        if "scopes" in wanted:
+            wanted["scopes"] = list(dict.fromkeys(wanted["scopes"]))
+        if "scoped_teams" in wanted:
+            wanted["scoped_teams"] = _check_teams(key.user, wanted["scoped_teams"] or ())
+        if "scoped_organizations" in wanted:
+            wanted["scoped_organizations"] = _check_organizations(key.user, wanted["scoped_organizations"] or ())
+        for name in LOGGED_FIELDS:
+            setattr(key, name, wanted.get(name, before[name]))
+        if logged := changes_between(_SCOPE, before, _logged(key)):
+            key.save(update_fields=[change["field"] for change in logged])
+            _log(key, "updated", logged, {*reached_before, *_reached(key)})
     return key
 
 
 def key_roll(*, key: PersonalAPIKey) -> tuple[PersonalAPIKey, str]:
-    """Give a key a new value; the old one is dead at once."""
+    """Give a key a new value; the old one is dead at once. Raises NotFound."""
     value = new_key_value()
     with transaction.atomic():
-        before = key.mask_value
+        key = _lock(key)
+        before = {"mask_value": key.mask_value}
         key.secure_value = hash_key_value(value)
         key.mask_value = mask_key_value(value)
         key.last_rolled_at = timezone.now()
         key.save(update_fields=["secure_value", "mask_value", "last_rolled_at"])
-        _log(key, "updated", [_change("changed", "mask_value", before, key.mask_value)])
+        _log(key, "updated", changes_between(_SCOPE, before, {"mask_value": key.mask_value}), _reached(key))
     return key, value
 
 
-def key_delete(*, key: PersonalAPIKey) -> None:
-    """Remove a key."""
+def key_delete(*, key: PersonalAPIKey, by: int | None = None) -> None:
+    """Remove a key; `by` is the operator's id when it is not its owner who does. Raises NotFound."""
     with transaction.atomic():
-        _log(key, "deleted", None)
+        key = _lock(key)
+        _log(key, "deleted", None, _reached(key), by=by)
         key.delete()
 
 
-def user_set_current(*, user: User, organization_id: UUID | None, team_id: int | None) -> None:
-    """Choose what `@current` means for this user; a project brings its organization with it."""
-    if team_id is not None:
-        team = Team.objects.filter(pk=team_id, organization__memberships__user=user).first()
-        if team is None:
-            _no_such("set_current_team", team_id)
-        user.current_team = team
-        user.current_organization_id = team.organization_id
-    elif organization_id is not None:
-        if not OrganizationMembership.objects.filter(user=user, organization_id=organization_id).exists():
-            _no_such("set_current_organization", organization_id)
-        user.current_organization_id = organization_id
-        user.current_team = Team.objects.filter(organization_id=organization_id).order_by("pk").first()
-    user.save(update_fields=["current_team", "current_organization"])
-
-
-def _no_such(attr: str, value: object) -> NoReturn:
-    message = f"Object with id={value} does not exist."
-    raise Invalid(message, code="does_not_exist", attr=attr)
+def _lock(key: PersonalAPIKey) -> PersonalAPIKey:
+    """Read a key again, so that of two changes at once each knows what it changes."""
+    found = PersonalAPIKey.objects.select_for_update(of=("self",)).select_related("user").filter(pk=key.pk).first()
+    if found is None:
+        raise NotFound
+    return found
 
 
 def _check_teams(user: User, wanted: Sequence[int]) -> list[int]:
@@ -133,29 +126,36 @@ def _check_organizations(user: User, wanted: Sequence[str]) -> list[str]:
     return unique
 
 
-def _change(action: str, field: str, before: object, after: object) -> dict[str, object]:
-    return {"type": "PersonalAPIKey", "action": action, "field": field, "before": before, "after": after}
+def _logged(key: PersonalAPIKey) -> dict[str, Any]:
+    return {name: getattr(key, name) for name in LOGGED_FIELDS}
 
 
-def _log(key: PersonalAPIKey, activity: str, changes: list[dict[str, object]] | None) -> None:
-    """Write one entry per organization that the key reaches."""
-    for organization_id in _reached_organizations(key):
+def _log(
+    key: PersonalAPIKey,
+    activity: str,
+    changes: list[dict[str, Any]] | None,
+    organizations: Iterable[UUID],
+    *,
+    by: int | None = None,
+) -> None:
+    """Write one entry for each organization."""
+    for organization_id in sorted(organizations):
         activity_log(
             team_id=None,
             organization_id=organization_id,
-            user_id=key.user_id,
-            scope="PersonalAPIKey",
+            user_id=key.user_id if by is None else by,
+            scope=_SCOPE,
             activity=activity,
             item_id=key.pk,
-            detail={"name": key.label, "short_id": None, "type": None, "trigger": None, "changes": changes},
+            detail={"name": key.label, "changes": changes},
         )
 
 
-def _reached_organizations(key: PersonalAPIKey) -> list[UUID]:
+def _reached(key: PersonalAPIKey) -> set[UUID]:
+    """Return the organizations in which the key works: never one that its user has left."""
+    own = set(OrganizationMembership.objects.filter(user_id=key.user_id).values_list("organization_id", flat=True))
     if key.scoped_organizations:
-        return [UUID(text) for text in key.scoped_organizations]
+        return own & {UUID(text) for text in key.scoped_organizations}
     if key.scoped_teams:
-        teams = Team.objects.filter(pk__in=key.scoped_teams)
-        return sorted(set(teams.values_list("organization_id", flat=True)))
-    memberships = OrganizationMembership.objects.filter(user_id=key.user_id)
-    return sorted(memberships.values_list("organization_id", flat=True))
+        return own & set(Team.objects.filter(pk__in=key.scoped_teams).values_list("organization_id", flat=True))
+    return own

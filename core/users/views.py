@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from django.contrib.auth import update_session_auth_hash
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.exceptions import PermissionDenied
@@ -19,6 +20,7 @@ from core.tenancy.answers import organization_basic, organization_full, team_sho
 from core.tenancy.models import User
 from core.tenancy.queries import organizations_of, visible_teams
 from core.users import services
+from core.users.profile import user_update
 from core.users.serializers import PersonalAPIKeySerializer, UserSerializer
 
 
@@ -61,9 +63,7 @@ def user_object(user: User) -> dict[str, Any]:
 
 @extend_schema_view(
     retrieve=extend_schema(summary="Retrieve the caller", responses=UserSerializer),
-    partial_update=extend_schema(
-        summary="Choose the current project or organization", request=UserSerializer, responses=UserSerializer
-    ),
+    partial_update=extend_schema(summary="Change the caller", request=UserSerializer, responses=UserSerializer),
 )
 class UserViewSet(ApiViewSet):
     """The caller, as `@me` or by uuid; works with keys restricted to any project or organization."""
@@ -72,25 +72,27 @@ class UserViewSet(ApiViewSet):
 
     def retrieve(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
         """Who the key or session belongs to."""
-        return Response(user_object(self._caller_only(request)))
+        del request
+        return Response(user_object(self._caller_only()))
 
     def partial_update(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
-        """Set what `@current` means; other fields are read-only here."""
-        user = self._caller_only(request)
-        wanted = UserSerializer(data=body_of(request), partial=True)
-        wanted.is_valid(raise_exception=True)
-        services.user_set_current(
-            user=user,
-            organization_id=wanted.validated_data.get("set_current_organization"),
-            team_id=wanted.validated_data.get("set_current_team"),
-        )
+        """Change the name, what `@current` means or, with a session, the password; the rest is read-only here."""
+        self._caller_only()
+        body = UserSerializer(data=body_of(request), partial=True)
+        body.is_valid(raise_exception=True)
+        is_new_password = bool(body.validated_data.get("password"))
+        if is_new_password and self.caller.is_key:
+            raise PermissionDenied(UNSUPPORTED)
+        user = user_update(user_id=self.caller.user_id, fields=body.validated_data)
+        if is_new_password:
+            # Every other session of the user ends, for each knows the hash it began with.
+            update_session_auth_hash(request._request, user)  # noqa: SLF001 DRF keeps Django's request there
         return Response(user_object(user))
 
-    def _caller_only(self, request: Request) -> User:
+    def _caller_only(self) -> User:
         user = User.objects.get(pk=self.caller.user_id)
-        if self.kwargs["id"] not in {"@me", str(user.uuid)}:
+        if self.kwargs["id"].lower() not in {"@me", str(user.uuid)}:
             raise NotFound
-        del request
         return user
 
 
@@ -132,6 +134,7 @@ class PersonalAPIKeyViewSet(ApiViewSet):
     """Keys of the caller: managed by sessions; a key may only look at itself."""
 
     ignores_restrictions = True
+    sensitive = True
     serializer_class = PersonalAPIKeySerializer
     pagination_class = None
 
@@ -163,7 +166,7 @@ class PersonalAPIKeyViewSet(ApiViewSet):
         wanted = self.kwargs["id"]
         if self.caller.is_key and wanted not in {CURRENT, self.caller.key_id}:
             raise PermissionDenied(UNSUPPORTED)
-        return Response(key_object(self._key(str(self.caller.key_id) if wanted == CURRENT else wanted)))
+        return Response(key_object(self._key(self.caller.key_id if wanted == CURRENT else wanted)))
 
     @sessions_only
     def update(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
@@ -197,8 +200,10 @@ class PersonalAPIKeyViewSet(ApiViewSet):
         body.is_valid(raise_exception=True)
         return Response(key_object(services.key_update(key=key, changes=dict(body.validated_data))))
 
-    def _key(self, key_id: str) -> PersonalAPIKey:
-        key = PersonalAPIKey.objects.filter(pk=key_id, user_id=self.caller.user_id).first()
+    def _key(self, key_id: str | None) -> PersonalAPIKey:
+        keys = PersonalAPIKey.objects.filter(user_id=self.caller.user_id)
+        # A session has no key of its own, and Postgres takes no NUL.
+        key = None if key_id is None or "\x00" in key_id else keys.filter(pk=key_id).first()
         if key is None:
             raise NotFound
         return key

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
 from core.access.scopes import is_scope
+from core.access.throttles import rates_checked
 from core.api.errors import Invalid
 from core.api.json import dumps
 from core.tenancy.models import Level
@@ -48,6 +49,16 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--session-recording", choices=["on", "off"], help="whether the project's browsers record sessions"
+        )
+        parser.add_argument(
+            "--operator", action="store_true", help="make the user an operator, who may use /admin/ (give a --password)"
+        )
+        parser.add_argument(
+            "--rate-limit",
+            action="append",
+            metavar="NAME=RATE",
+            help="a limit of this project alone, such as burst=1000/minute or burst=none; may be given again; "
+            "all that are given replace those it has",
         )
         parser.add_argument("--json", action="store_true", help="print exactly one line of JSON")
 
@@ -98,6 +109,8 @@ def _read_wish(options: dict[str, Any]) -> Wish:
         scopes=scopes,
         scoped_teams=_numbers(options["scoped_teams"]),
         scoped_organizations=_words(options["scoped_organizations"]),
+        operator=options["operator"],
+        rate_limits=_rate_limits(options["rate_limit"]),
         session_recording=None if (asked := options["session_recording"]) is None else asked == "on",
     )
 
@@ -114,6 +127,17 @@ def _level(text: str | None) -> Level | None:
     if text is None:
         return None
     return Level(int(text)) if text.isdecimal() else Level[text.upper()]
+
+
+def _rate_limits(given: list[str] | None) -> dict[str, str] | None:
+    if given is None:
+        return None
+    wanted = {name: rate for name, _, rate in (word.strip().partition("=") for word in given)}
+    try:
+        return rates_checked(wanted)
+    except ValueError as error:
+        message = f"--rate-limit: {error}"
+        raise CommandError(message) from error
 
 
 def _words(text: str) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from core.access.models import PersonalAPIKey
+from core.activity.models import ActivityLog
 from core.tenancy.models import Organization, OrganizationMembership, Team, User
 from tests.core.http import Caller, parsed
 
@@ -122,3 +123,31 @@ def test_recording_is_switched_by_the_operator() -> None:
     assert says(made["api_token"])["endpoint"] == "/s/"
     provision(session_recording="off")
     assert says(made["api_token"]) is False
+
+
+def test_an_operator_is_made_and_stays_one() -> None:
+    made = provision(email="ops@example.org", password="correct horse battery", operator=True)
+    user = User.objects.get(pk=made["user_id"])
+    assert (user.is_staff, user.is_superuser) == (True, True)
+    entry = ActivityLog.objects.get(scope="User", item_id=str(user.pk))
+    assert {change["field"] for change in entry.detail["changes"]} == {"is_staff", "is_superuser"}
+    provision(email="ops@example.org", operator=True)
+    provision(email="ops@example.org")
+    assert User.objects.get(pk=user.pk).is_superuser
+    assert ActivityLog.objects.filter(scope="User").count() == 1
+    assert not User.objects.get(pk=provision(email="other@example.org")["user_id"]).is_staff
+
+
+def test_limits_of_a_project_are_given_checked_and_replaced() -> None:
+    made = provision(rate_limit=["burst=1000/minute", "sustained=none"])
+    team = Team.objects.get(pk=made["project_id"])
+    assert team.rate_limits == {"burst": "1000/minute", "sustained": "none"}
+    provision()
+    team.refresh_from_db()
+    assert team.rate_limits == {"burst": "1000/minute", "sustained": "none"}
+    provision(rate_limit=["burst=5/hour"])
+    team.refresh_from_db()
+    assert team.rate_limits == {"burst": "5/hour"}
+    for wrong in ("burst", "burst=", "burst=many", "nonsense=1/minute", ""):
+        with pytest.raises(CommandError, match="--rate-limit"):
+            provision(rate_limit=[wrong])
