@@ -10,7 +10,7 @@ WORKERS ?= 2
 # uv is looked up once; a fresh machine gets its own copy in .tools.
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
-.PHONY: help install up test lint types imports schema bench format
+.PHONY: help install up test lint types imports schema bench format browser
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,13 @@ up: $(STAMP) ## run the whole server; UP_ARGS=--no-demo starts empty
 
 test: $(STAMP) ## run all tests on stores of their own; TEST_ARGS selects
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup $(TEST_ARGS)
+
+browser: ## install Chromium for tests/browser; PERSONS_API_REQUIRE_BROWSER=1 makes a missing one a failure
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then exit 0; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    chromium chromium-driver fonts-dejavu-core >/dev/null; \
+	else echo "install chromium and chromedriver to run tests/browser"; fi
 
 lint: $(STAMP) ## style and common mistakes
 	$(PYTHON) -m ruff check .

@@ -3,11 +3,13 @@
 import threading
 from typing import Any
 
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http.response import HttpResponseBase
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.generic import TemplateView, View
 from drf_spectacular.renderers import (
     OpenApiJsonRenderer,
     OpenApiJsonRenderer2,
@@ -22,15 +24,26 @@ from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from core.access.routing import Tree
+from core.api.browsing import CONTENT_SECURITY_POLICY
 from core.api.errors import NOT_FOUND_PATH, SERVER_ERROR, problem_response
-from core.api.views import ApiMixin
-from core.routes import RESOURCES
+from core.api.views import error_as_json
+from persons_api.signing_in import GuardedSignIn, answer_of_sign_in
 
 
-def landing(request: HttpRequest) -> HttpResponse:
-    """Say what this server is and where to go on."""
-    return render(request, "landing.html")
+class PageMixin(View):
+    """A page of this server that loads nothing from anywhere else."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401 Django's
+        """Answer with the policy that keeps the page to itself."""
+        response = super().dispatch(request, *args, **kwargs)
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        return response
+
+
+class LandingView(PageMixin, TemplateView):
+    """What this server is, and where to go on."""
+
+    template_name = "landing.html"
 
 
 @csrf_exempt
@@ -52,28 +65,6 @@ def bad_request(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:  # no
 
     del request
     return problem_response(Problem(400, "invalid_request", "invalid_request", "The request is malformed."))
-
-
-class ApiRootView(ApiMixin):
-    """Which resources there are. Most need a personal API key as `Authorization: Bearer phx_...`."""
-
-    permission_classes = [AllowAny]
-    name = "persons-api"
-
-    @extend_schema(exclude=True)
-    def get(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
-        """List the URL of every resource."""
-        base = request.build_absolute_uri("/api/")
-        found: dict[str, str] = {}
-        for resource in RESOURCES:
-            for tree in resource.trees:
-                prefix = tree.value.replace("{project_id}", "@current").replace("{organization_id}", "@current")
-                name = resource.prefix if tree is Tree.TOP else f"{prefix}/{resource.prefix}"
-                found[name] = f"{base}{name}/"
-        found["users/@me"] = f"{base}users/@me/"
-        found["schema"] = f"{base}schema/"
-        del found["users"]
-        return Response(found)
 
 
 _one_schema_at_a_time = threading.Lock()
@@ -105,8 +96,13 @@ class SchemaView(SpectacularAPIView):
             response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         return response
 
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 DRF's
+        """Answer errors, such as that of a used up rate limit, as the API does and not as YAML."""
+        error_as_json(request, response)
+        return super().finalize_response(request, response, *args, **kwargs)
 
-class SwaggerView(SpectacularSwaggerSplitView):
+
+class SwaggerView(PageMixin, SpectacularSwaggerSplitView):
     """Swagger UI, served from this machine."""
 
     url_name = "schema"
@@ -117,7 +113,7 @@ class SwaggerView(SpectacularSwaggerSplitView):
     renderer_classes = [TemplateHTMLRenderer]
 
 
-class RedocView(SpectacularRedocView):
+class RedocView(PageMixin, SpectacularRedocView):
     """Redoc, served from this machine; the package's own template asks Google for fonts."""
 
     template_name = "redoc.html"
@@ -129,10 +125,15 @@ class RedocView(SpectacularRedocView):
 
 
 @method_decorator(csrf_protect, name="dispatch")
-class SignInView(LoginView):
+class SignInView(PageMixin, LoginView):
     """Sign in by e-mail address, for the browsable API."""
 
     template_name = "login.html"
+    authentication_form = GuardedSignIn
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        """Show the form again; 429 with Retry-After after too many attempts."""
+        return answer_of_sign_in(super().form_invalid(form))
 
 
 @method_decorator(csrf_protect, name="dispatch")

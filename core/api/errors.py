@@ -21,6 +21,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from core.api.json import dumps
+from core.tenancy.holding import TeamGoneError
 from events import errors as event_errors
 
 log = structlog.get_logger()
@@ -133,6 +134,7 @@ _UNAVAILABLE = Problem(
     headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
 )
 _PROBLEMS: tuple[tuple[tuple[type[BaseException], ...], Problem], ...] = (
+    ((TeamGoneError,), Problem(404, "invalid_request", "not_found", "Project not found.")),
     ((Http404, ObjectDoesNotExist), Problem(404, "invalid_request", "not_found", "Not found.")),
     ((PermissionDenied,), Problem(403, Forbidden.type, Forbidden.code, Forbidden.detail)),
     (

@@ -39,9 +39,23 @@ ERRORS: Final = {
     "403": "The credential does not allow this.",
     "404": "There is no such thing, or not for this caller.",
     "406": "No form of the answer is one that the caller accepts.",
+    "429": "A rate limit is used up; `Retry-After` says when to try again.",
     "503": "A data store does not answer; `Retry-After` says when to try again.",
     "504": "The question took longer to answer than it may.",
     "513": "The answer needs more rows or memory than it may use.",
+}
+LIMIT_HEADERS: Final[dict[str, Any]] = {
+    "RateLimit-Policy": {
+        "schema": {"type": "string"},
+        "description": "The limits that the request counts in, on every answer to a personal API key while limits "
+        'are on: `"burst";q=480;w=60` is 480 requests in any 60 seconds.',
+    },
+    "RateLimit": {
+        "schema": {"type": "string"},
+        "description": "How each limit stands, on the same answers: "
+        '`"burst";r=0;t=42` is no request left, and none more for 42 seconds.',
+    },
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds after which to try again."},
 }
 BODY_ERRORS: Final = {
     "413": "The request body is too large.",
@@ -223,6 +237,7 @@ def name_operations(result: dict[str, Any], generator: Any, request: Any, public
     del generator, public
     documented = request is not None and request.GET.get("operation_ids") == "documented"
     result.setdefault("components", {}).setdefault("schemas", {})["Error"] = ERROR_COMPONENT
+    result["components"]["headers"] = LIMIT_HEADERS
     # In the order of the document, for equal names are numbered: `activity/` comes before `{id}/activity/`.
     operations = [
         (path, method, item[method])
@@ -247,6 +262,15 @@ def name_operations(result: dict[str, Any], generator: Any, request: Any, public
     return result
 
 
+def throttled_response() -> dict[str, Any]:
+    """Return the answer to a caller whose rate limit is used up, as the document declares it."""
+    return {
+        "description": ERRORS["429"],
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in LIMIT_HEADERS},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+
+
 def _add_errors(path: str, operation: dict[str, Any]) -> None:
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     errors = {
@@ -260,6 +284,7 @@ def _add_errors(path: str, operation: dict[str, Any]) -> None:
         if not found.get("content"):
             found["content"] = content
             found["description"] = found["description"] or description
+    operation["responses"]["429"] = throttled_response()
 
 
 def _add_not_modified(operation: dict[str, Any]) -> None:

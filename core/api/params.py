@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from django.http import QueryDict
 from rest_framework.request import Request
 
 from core.api.errors import Invalid
+from core.api.forms import MARK, read_form
 
 _MISSING: Final = object()
 _TRUE: Final = frozenset({"true", "1", "yes", "t", "y", "on"})
@@ -15,6 +17,8 @@ _FALSE: Final = frozenset({"false", "0", "no", "f", "n", "off", ""})
 def body_of(request: Request) -> Mapping[str, Any]:
     """Return the body's fields; an empty body has none, a body that is no object is refused."""
     data = request.data
+    if isinstance(data, QueryDict) and MARK in data:
+        return read_form(request, data)
     if isinstance(data, Mapping):
         return data
     if data is None:

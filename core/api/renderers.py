@@ -1,12 +1,20 @@
-"""JSON by orjson for clients, DRF's browsable pages for people."""
+"""JSON by orjson for clients, browsable pages for people."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
-from rest_framework import renderers
-from rest_framework.request import Request
+from django.contrib.auth import get_user
+from django.utils.safestring import SafeString
+from rest_framework import exceptions, renderers
+from rest_framework.request import Request, override_method
 
-from core.api.json import dumps
+from core.api import browsing
+from core.api.errors import ApiError
+from core.api.forms import with_code
+from core.api.json import dumps, loads
+from core.api.operations import handler_of
 
 if TYPE_CHECKING:  # DRF's views read these classes from the settings while they are imported
     from rest_framework.views import APIView
@@ -64,10 +72,19 @@ class LinesRenderer(_StreamRenderer):
     format = "ndjson"
 
 
-class BrowsableRenderer(renderers.BrowsableAPIRenderer):
-    """DRF's pages around indented JSON."""
+_BODY_METHODS: Final = ("POST", "PUT", "PATCH")
+_WITHOUT_FORMS: Final = frozenset({
+    HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.NOT_ACCEPTABLE,
+})  # fmt: skip
 
-    form_renderer_class = renderers.HTMLFormRenderer
+
+class BrowsableRenderer(renderers.BrowsableAPIRenderer):
+    """Pages around indented JSON, with a form for every operation that the caller may use.
+
+    Fields come from the operation's serializer in the OpenAPI document, so a new endpoint has its form at once.
+    """
+
+    template = "browsable/page.html"
 
     def get_default_renderer(self, view: "APIView") -> renderers.BaseRenderer:
         """Show JSON, whatever else the view can render."""
@@ -81,16 +98,73 @@ class BrowsableRenderer(renderers.BrowsableAPIRenderer):
         accepted_media_type: str | None,
         renderer_context: Mapping[str, Any],
     ) -> str:
-        """Return the JSON as people read it."""
-        del renderer, accepted_media_type, renderer_context
-        return "" if data is None else dumps(data, indent=True).decode()
+        """Return the JSON as people read it, as HTML whose links stay on this server."""
+        del renderer, accepted_media_type
+        if data is None:
+            return ""
+        text = dumps(loads(dumps(data)), indent=True).decode()
+        return browsing.with_links(text, renderer_context["request"].build_absolute_uri("/api/"))
+
+    def show_form_for_method(self, view: "APIView", method: str, request: Request, obj: object) -> bool:
+        """Offer what this caller may do here, but nothing that always answers 405."""
+        del obj
+        if method not in view.allowed_methods or (method != "OPTIONS" and handler_of(view, method) is None):
+            return False
+        try:
+            view.check_permissions(request)
+        except (exceptions.APIException, ApiError):
+            return False
+        return True
 
     def get_filter_form(self, data: Any, view: "APIView", request: Request) -> None:  # noqa: ANN401
-        """Views filter by their own parameters, so there is no generic form."""
+        """Leave the query string to the page's own form."""
         del data, view, request
 
+    def get_raw_data_form(self, data: Any, view: "APIView", method: str, request: Request) -> None:  # noqa: ANN401
+        """Leave bodies to the page's own forms."""
+        del data, view, method, request
+
     def get_rendered_html_form(self, data: Any, view: "APIView", method: str, request: Request) -> Any:  # noqa: ANN401
-        """Offer field forms only where a serializer says what the fields are; the raw form is always there."""
-        if method in {"POST", "PUT", "PATCH"} and getattr(view, "serializer_class", None) is None:
-            return None
-        return super().get_rendered_html_form(data, view, method, request)
+        """Say only whether a method without a body is offered."""
+        return None if method in _BODY_METHODS else super().get_rendered_html_form(data, view, method, request)
+
+    def get_description(self, view: "APIView", status_code: int) -> SafeString | str:
+        """Describe the resource, with its names in code type."""
+        del status_code
+        return with_code(view.get_view_description(html=False))
+
+    def get_context(
+        self,
+        data: Any,  # noqa: ANN401 anything that is JSON
+        accepted_media_type: str | None,
+        renderer_context: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Add the forms, the query string's form and the pages that lie below to DRF's context."""
+        view, request, response = (renderer_context[name] for name in ("view", "request", "response"))
+        response.headers["Content-Security-Policy"] = browsing.CONTENT_SECURITY_POLICY
+        _authenticate_again(request)
+        offered = [method for method in _BODY_METHODS if self._offers(view, method, request)]
+        context: dict[str, Any] = super().get_context(data, accepted_media_type, renderer_context)
+        shown = browsing.Shown(view=view, request=request, status=response.status_code, data=data)
+        context["display_edit_forms"] = response.status_code not in _WITHOUT_FORMS
+        context["panels"] = browsing.panels(shown, offered)
+        context["query_fields"] = browsing.query_fields(shown, "GET")
+        context["delete_fields"] = browsing.query_fields(shown, "DELETE")
+        context["below"] = browsing.pages_below(shown)
+        context["objects"] = browsing.objects_of(shown)
+        context["address"] = browsing.address(request)
+        context["formats"] = browsing.formats(shown)
+        return context
+
+    def _offers(self, view: "APIView", method: str, request: Request) -> bool:
+        with override_method(view, request, method) as overridden:
+            return self.show_form_for_method(view, method, overridden, None)
+
+
+def _authenticate_again(request: Request) -> None:
+    """Find out who asks when the body was no JSON: it fails authentication, for it may hold a key, and is empty now."""
+    if request.auth is None and hasattr(request, "session"):
+        with suppress(exceptions.APIException, ApiError):
+            # DRF has taken the session's user away when it failed.
+            request._request.user = get_user(request._request)  # noqa: SLF001 DRF keeps Django's request there
+            request._authenticate()  # type: ignore[attr-defined]  # noqa: SLF001 DRF offers no other way to ask once more

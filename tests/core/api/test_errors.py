@@ -224,7 +224,7 @@ def test_no_accept_and_any_accept_mean_json(cast: Cast) -> None:
 def test_browsers_get_pages(cast: Cast) -> None:
     accept = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
     client = Client()
-    assert b"/login?next=/api/" in client.get("/api/", headers=accept).content
+    assert b"/login/?next=/api/" in client.get("/api/", headers=accept).content
     client.force_login(cast.owner)
     for path in (
         "/api/",

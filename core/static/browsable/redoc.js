@@ -1,0 +1,6 @@
+(() => {
+  "use strict";
+
+  const container = document.getElementById("redoc-container");
+  Redoc.init(container.dataset.schema, {}, container);
+})();
