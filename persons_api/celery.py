@@ -11,6 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "persons_api.settings")
 TASK_MODULES = (
     "tasks.cohorts",
     "tasks.deletions",
+    "tasks.demo",
     "tasks.idempotency",
     "tasks.outbox",
 )

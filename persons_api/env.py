@@ -13,8 +13,11 @@ from croniter import croniter
 from croniter.croniter import CroniterError
 from django.core.exceptions import ImproperlyConfigured
 
+from core.access.rates import read_rate
+
 _TRUE = {"1", "true", "yes", "y", "t", "on"}
 _FALSE = {"0", "false", "no", "n", "f", "off", ""}
+MAX_DIGITS: Final = 18
 
 
 def text(name: str, default: str = "") -> str:
@@ -73,6 +76,26 @@ def choice(name: str, default: str, *, among: Collection[str]) -> str:
 def words(name: str, default: str = "") -> list[str]:
     """Read a comma-separated list."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def integers(name: str) -> frozenset[int]:
+    """Read a comma-separated list of ids."""
+    found = words(name)
+    if not all(word.isascii() and word.isdigit() and len(word) <= MAX_DIGITS for word in found):
+        message = f"{name}: expected whole numbers with commas between them, such as '1,2', got {','.join(found)!r}"
+        raise ImproperlyConfigured(message)
+    return frozenset(int(word) for word in found)
+
+
+def rate(name: str, default: str) -> str:
+    """Read a rate limit such as `480/minute`, or `none`; empty is the default."""
+    value = text(name).strip() or default
+    try:
+        read_rate(value)
+    except ValueError as error:
+        message = f"{name}: {error}"
+        raise ImproperlyConfigured(message) from error
+    return value
 
 
 CRON_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")

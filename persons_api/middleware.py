@@ -27,7 +27,7 @@ _GROUP = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
 _SAFE_ID = re.compile(r"^[A-Za-z0-9._:-]{1,100}$")
 # A 304 would tell the length of the answer that is not sent.
 _WITHOUT_LENGTH = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-_PAGES_WITH_SESSION = ("/login", "/logout")
+_PAGES_WITH_SESSION = ("/login", "/logout", "/admin")
 
 
 @lru_cache(maxsize=4096)

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from core.api.openapi import throttled_response
+
 _JSON_OBJECT: Final = {"application/json": {"schema": {"type": "object", "additionalProperties": {}}}}
 
 
@@ -37,7 +39,9 @@ SERVER_PATHS: Final[dict[str, Any]] = {
         responses={"503": {"description": "A store does not answer; the body says which.", "content": _JSON_OBJECT}},
     ),
     "/metrics": _operation("server_metrics", "Prometheus metrics", {"text/plain": {"schema": {"type": "string"}}}),
-    "/api/": _operation("server_resources", "Where the resources are", _JSON_OBJECT),
+    "/api/": _operation(
+        "server_resources", "Where the resources are", _JSON_OBJECT, responses={"429": throttled_response()}
+    ),
     "/api/schema/": _operation(
         "server_schema",
         "This document",
@@ -47,6 +51,7 @@ SERVER_PATHS: Final[dict[str, Any]] = {
             _parameter("format", "YAML unless told.", "json", "yaml"),
             _parameter("operation_ids", "Name operations as the published page does.", "documented"),
         ],
+        responses={"429": throttled_response()},
     ),
 }  # fmt: skip
 

@@ -36,6 +36,8 @@ if env.boolean("TRUST_FORWARDED_HEADERS"):
 TRUST_FORWARDED_HEADERS = env.boolean("TRUST_FORWARDED_HEADERS")
 
 INSTALLED_APPS = [
+    "unfold.apps.BasicAppConfig",  # its templates take the place of those of Django's admin, which follows
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -55,6 +57,9 @@ MIDDLEWARE = [
     "persons_api.middleware.LazySessionMiddleware",
 ]
 
+# Sessions, users and messages are there for the admin, inside of LazySessionMiddleware, where these do not look.
+SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"]
+
 ROOT_URLCONF = "persons_api.urls"
 WSGI_APPLICATION = "persons_api.wsgi.application"
 APPEND_SLASH = False
@@ -66,6 +71,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
+DATETIME_FORMAT = "Y-m-d H:i:s"
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
@@ -101,12 +107,22 @@ TEMPLATES = [
     }
 ]
 
+# Seconds after signing in during which a session may do sensitive writes: keys, roles, members, the organization.
+SESSION_SENSITIVE_ACTIONS_AGE = env.integer("SESSION_SENSITIVE_ACTIONS_AGE", 2 * 60 * 60, minimum=1)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 CSRF_COOKIE_NAME = "posthog_csrftoken"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+
+UNFOLD = {
+    "SITE_TITLE": "persons-api",
+    "SITE_HEADER": "persons-api",
+    "SITE_SYMBOL": "database",
+    "SHOW_HISTORY": False,
+    "SIDEBAR": {"navigation": "persons_api.admin.navigation.navigation"},
+}
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 CAPTURE_MAX_DECOMPRESSED_BYTES = env.integer("CAPTURE_MAX_DECOMPRESSED_BYTES", 64 * 1024 * 1024, minimum=1024)
@@ -117,6 +133,7 @@ REST_FRAMEWORK = {
         "core.access.auth.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["core.access.permissions.RoutePermission"],
+    "DEFAULT_THROTTLE_CLASSES": ["core.access.throttles.RateLimitThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["core.api.renderers.ORJSONRenderer", "core.api.renderers.BrowsableRenderer"],
     "DEFAULT_PARSER_CLASSES": [
         "core.api.parsers.ORJSONParser",
@@ -131,6 +148,16 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": "format",
     "UNAUTHENTICATED_USER": None,
 }
+
+# Requests of one personal API key (docs/rate_limits.md).
+RATE_LIMIT_ENABLED = env.boolean("RATE_LIMIT_ENABLED", default=PRODUCTION)
+RATE_LIMITS = {
+    "burst": env.rate("RATE_LIMIT_BURST", "480/minute"),
+    "sustained": env.rate("RATE_LIMIT_SUSTAINED", "4800/hour"),
+    "clickhouse_burst": env.rate("RATE_LIMIT_CLICKHOUSE_BURST", "240/minute"),
+    "clickhouse_sustained": env.rate("RATE_LIMIT_CLICKHOUSE_SUSTAINED", "1200/hour"),
+}
+RATE_LIMITING_ALLOW_LIST_TEAMS = env.integers("RATE_LIMITING_ALLOW_LIST_TEAMS")
 
 CELERY_BROKER_URL = REDIS_URL
 WEB_REQUESTS_AT_ONCE = env.integer("WEB_REQUESTS_AT_ONCE", 2, minimum=1, maximum=64)
@@ -178,7 +205,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": True},
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "docExpansion": "none", "validatorUrl": None},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "core.api.openapi.name_operations",

@@ -50,6 +50,7 @@ class PersonalAPIKey(models.Model):
     class Meta:
         """Newest first, as the list endpoint answers."""
 
+        verbose_name = "personal API key"
         ordering: ClassVar = ["-created_at", "id"]
 
     def __str__(self) -> str:

@@ -19,6 +19,7 @@ class OutboxRows(models.Model):
     class Meta:
         """The drain reads in order of id; a batch that was begun is found by its id."""
 
+        verbose_name = verbose_name_plural = "outbox rows"
         indexes: ClassVar = [
             models.Index("batch_id", name="outbox_batch_idx", condition=models.Q(batch_id__isnull=False))
         ]

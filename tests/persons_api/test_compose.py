@@ -102,6 +102,15 @@ def test_our_services_share_one_image_and_production_settings(name: str) -> None
     assert {"SECRET_KEY", "DATABASE_URL", "CLICKHOUSE_URL", "REDIS_URL"} <= set(environment)
 
 
+def test_rate_limits_are_on_and_can_be_changed() -> None:
+    environment = SERVICES["web"]["environment"]
+    assert environment["RATE_LIMIT_ENABLED"] == "${RATE_LIMIT_ENABLED:-true}"
+    settings = (ROOT / "persons_api" / "settings.py").read_text(encoding="utf-8")
+    read = set(re.findall(r'"(RATE_LIMIT\w+)"', settings))
+    assert len(read) == 6
+    assert read <= set(environment)
+
+
 def test_the_urls_name_the_services_and_the_users_that_the_stores_make() -> None:
     environment = SERVICES["web"]["environment"]
     postgres, clickhouse = SERVICES["postgres"]["environment"], SERVICES["clickhouse"]["environment"]
