@@ -11,13 +11,16 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.routers import DynamicRoute, SimpleRouter
 from rest_framework.routers import Route as RestRoute
 
+from core.access.rates import EVERY_REQUEST
 from core.access.routing import About, Route, Tree
 from core.api.views import ApiViewSet
 from core.cohorts.views import CohortViewSet
-from core.organizations.views import MemberViewSet, OrganizationViewSet
+from core.deletions.views import DeletedProjectViewSet
+from core.organizations.views import MemberViewSet, OrganizationActivityViewSet, OrganizationViewSet
 from core.persons.views import PersonViewSet
 from core.persons.views.cohort_persons import CohortPersonsViewSet
 from core.projects.views import EnvironmentViewSet, ProjectEnvironmentViewSet, ProjectViewSet
+from core.roles.views import RoleMembershipViewSet, RoleViewSet
 from core.users.views import PersonalAPIKeyViewSet, UserViewSet
 
 PROJECT, ENVIRONMENT, ORGANIZATION, TOP = Tree.PROJECT, Tree.ENVIRONMENT, Tree.ORGANIZATION, Tree.TOP
@@ -51,7 +54,16 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("environments", EnvironmentViewSet, scope="project", trees=(TOP,)),
     Resource("environments", ProjectEnvironmentViewSet, scope="project", trees=(PROJECT,)),
     Resource("organizations", OrganizationViewSet, scope="organization", trees=(TOP,)),
+    Resource("deleted_projects", DeletedProjectViewSet, scope="project", trees=(ORGANIZATION,)),
     Resource("members", MemberViewSet, scope="organization_member", trees=(ORGANIZATION,)),
+    Resource("activity", OrganizationActivityViewSet, scope="activity_log", trees=(ORGANIZATION,)),
+    Resource(
+        "roles",
+        RoleViewSet,
+        scope="organization",
+        trees=(ORGANIZATION,),
+        children=(Resource("role_memberships", RoleMembershipViewSet, "organization", trees=(), parent="role_id"),),
+    ),
     Resource("users", UserViewSet, scope="user", trees=(TOP,)),
     Resource("personal_api_keys", PersonalAPIKeyViewSet, scope="user", trees=(TOP,)),
 )
@@ -126,15 +138,21 @@ def _plans(resource: Resource, tree: Tree, below: str) -> Iterator[tuple[str, Ro
         if isinstance(rest_route, RestRoute) and "suffix" in options:
             options["detail"] = rest_route.detail
         prefix = f"/api/{tree.value}/" if tree.value else "/api/"
+        scopes = _scopes(resource, actions)
         route = Route(
             template=f"{prefix}{path}/",
             tree=tree,
             about=_about(viewset, tree, detail=rest_route.detail),
             resource=resource.prefix,
-            scopes=_scopes(resource, actions),
+            scopes=scopes,
             levels=_levels(viewset, actions),
+            limits=_limits(viewset, scopes),
             ignores_restrictions=viewset.ignores_restrictions,
-            sensitive=viewset.sensitive,
+            sensitive=any(
+                getattr(getattr(viewset, name), "sensitive", viewset.sensitive)
+                for method, name in actions.items()
+                if method.upper() not in SAFE_METHODS
+            ),
         )
         yield path, _with_arguments(route), actions, options
 
@@ -194,6 +212,17 @@ def _levels(viewset: type[ApiViewSet], actions: dict[str, str]) -> dict[str, int
         method.upper(): getattr(getattr(viewset, name), "required_level", None) for method, name in actions.items()
     }
     return {method: int(level) for method, level in levels.items() if level is not None}
+
+
+def _limits(viewset: type[ApiViewSet], scopes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Give a viewset's own limits to what only reads, whatever its method: some questions are POSTs."""
+    if viewset.read_limits == EVERY_REQUEST:
+        return {}
+    return {
+        method: viewset.read_limits
+        for method, required in scopes.items()
+        if method != "OPTIONS" and all(scope.endswith(":read") for scope in required)
+    }
 
 
 def _required(method: Callable[..., Any], default: tuple[str, ...]) -> tuple[str, ...] | None:

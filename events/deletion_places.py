@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from events.rows import Table
+from events.values import REBUILD_TABLE
 
 
 class Kind(StrEnum):
@@ -156,6 +157,8 @@ PLACES: Final = (
     _recordings(Table.SESSION_RECORDINGS),
     _recordings(Table.SESSION_RECORDING_BLOBS),
 )
+TEAM_TABLES: Final = (*(table.value for table in Table), REBUILD_TABLE)
+"""Every table with rows of a project that outlast a run of the deletion job."""
 COUNTED: Final = (*((place.table, place.kind) for place in PLACES), (OUTBOX, None), (ACTIVITY, Kind.EVENTS))
 """Every place of a receipt, with the kind of request that it belongs to; None is both."""
 VALUES_ROW: Final = _hash("team_id", "key", "value")

@@ -29,7 +29,8 @@ LOOKUP_KEYS: Final = 2_000
 SPILLED_BYTES: Final = 256 * 1024 * 1024
 _OUTSIDE: Final = "-" * 16
 """Stands for the hash of a row that is not in ClickHouse."""
-_SCRATCH: Final = ("deletion_keys", "deletion_persons", "deletion_targets")
+SCRATCH: Final = ("deletion_keys", "deletion_persons", "deletion_targets", "deletion_teams")
+"""What a run writes down, in partitions of its own; removed at its end."""
 
 
 class MutationFailed(Exception):  # noqa: N818 named as events.errors names its own
@@ -59,7 +60,7 @@ class Progress:
 
 def keys_add(run_id: UUID, keys: Iterable[Key], persons: Iterable[tuple[int, int, str, int]], *, token: str) -> None:
     """Write down keys and (request_id, team_id, person UUID, version) of dead persons; once per token."""
-    _insert(
+    scratch_insert(
         "deletion_keys",
         (
             {
@@ -76,7 +77,7 @@ def keys_add(run_id: UUID, keys: Iterable[Key], persons: Iterable[tuple[int, int
         ),
         token,
     )
-    _insert(
+    scratch_insert(
         "deletion_persons",
         (
             {"run_id": str(run_id), "request_id": request, "team_id": team, "person_id": uuid, "version": version}
@@ -86,7 +87,8 @@ def keys_add(run_id: UUID, keys: Iterable[Key], persons: Iterable[tuple[int, int
     )
 
 
-def _insert(table: str, rows: Iterable[Row], token: str) -> None:
+def scratch_insert(table: str, rows: Iterable[Row], token: str) -> None:
+    """Insert what a run writes down into one of SCRATCH; once per token."""
     payload = b"\n".join(map(orjson.dumps, rows))
     if payload:
         client.insert_json_rows(table, payload, token=f"{token}-{table}")
@@ -115,7 +117,7 @@ def targets_add(run_id: UUID, place: str, request_ids: Iterable[int], *, token: 
         {"run_id": str(run_id), "place": place, "request_id": request_id, "row_hash": _OUTSIDE}
         for request_id in request_ids
     )
-    _insert("deletion_targets", rows, token)
+    scratch_insert("deletion_targets", rows, token)
 
 
 def targets_total(run_id: UUID) -> dict[str, int]:
@@ -160,10 +162,10 @@ def remaining(run_id: UUID, place: Place, *, most: int) -> dict[int, int]:
     )
 
 
-def _sync_replicas() -> None:
+def replicas_sync() -> None:
     """Wait until every replica has the keys and targets: each evaluates a mutation's subqueries on its own copy."""
     if settings.CLICKHOUSE_CLUSTER:
-        for table in _SCRATCH:
+        for table in SCRATCH:
             client.command(
                 f"SYSTEM SYNC REPLICA ON CLUSTER '{settings.CLICKHOUSE_CLUSTER}' {table}", seconds=SECONDS_PER_STATEMENT
             )
@@ -176,10 +178,10 @@ def rows_delete(run_id: UUID, place: str, *, row: str, among: str = "true", coun
     """
     ((started,),) = client.query(
         "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND table = {place:String}"
-        " AND NOT is_killed AND position(command, {run:String}) > 0",
+        " AND NOT is_killed AND position(command, {run:String}) > 0 AND position(command, 'deletion_targets') > 0",
         {"place": place, "run": str(run_id)},
     ).rows
-    _sync_replicas()
+    replicas_sync()
     slices = -(-count // TARGETS_PER_MUTATION)
     few = among.replace("{run:UUID}", f"toUUID('{run_id}')")
     for number in range(started, slices):
@@ -262,7 +264,7 @@ def keys_named(run_id: UUID, names: Sequence[str]) -> Iterator[Key]:
 
 def run_forget(run_id: UUID) -> None:
     """Remove all that a run wrote down."""
-    for table in _SCRATCH:
+    for table in SCRATCH:
         _drop(table, str(run_id))
 
 
@@ -273,7 +275,7 @@ def other_runs(*, but: UUID | None) -> list[tuple[str, str]]:
         for table, partition in client.query(
             "SELECT DISTINCT table, partition FROM system.parts WHERE database = currentDatabase() AND active"
             " AND table IN {tables:Array(String)} AND partition != {kept:String}",
-            {"tables": list(_SCRATCH), "kept": str(but)},
+            {"tables": list(SCRATCH), "kept": str(but)},
         ).rows
     ]
 

@@ -12,9 +12,10 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from psycopg import OperationalError as DriverOperationalError
 
-from core.capture.refusals import Refusal
+from core.capture.refusals import Refusal, token_invalid
 from core.persons.ingest import MergeRaceError
 from core.recordings.errors import BlobStoreUnavailable
+from core.tenancy.holding import TeamGoneError
 
 RETRY_AFTER_SECONDS = "1"
 # A lost race over the same persons passes like an outage does: the client sends the batch again.
@@ -64,6 +65,9 @@ def _answered(view: View, request: HttpRequest, captured: dict[str, str], failur
         return view(request, **captured)
     except Refusal as refusal:
         return failure(request, refusal)
+    except TeamGoneError:
+        # The project was deleted between the look at its token and the commit: nothing was stored.
+        return failure(request, token_invalid("unknown project token"))
     except STORE_ERRORS as error:
         log.warning("capture_store_unavailable", error=type(error).__name__)
         outage = Refusal(503, "service_unavailable", "transient error, please retry", kind="server_error")

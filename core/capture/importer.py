@@ -23,6 +23,7 @@ from core.capture.progress import Reporter, Silent
 from core.capture.timestamps import Clock
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import ImportProgress
+from core.tenancy.holding import TeamGoneError, team_hold
 from events.errors import StoreUnavailable
 from events.lookups import known_event_uuids
 
@@ -30,6 +31,7 @@ DEFAULT_BATCH_SIZE: Final = 1000
 MAX_BATCH_BYTES: Final = 32 * 1024 * 1024
 SECONDS_TO_WAIT: Final = 60.0
 RECORDS_BETWEEN_REPORTS: Final = 100
+PROJECT_DELETED: Final = "the project was deleted"
 
 
 class ImportStoppedError(Exception):
@@ -105,7 +107,12 @@ class Importer:
         """Return how many records of the file are done already; None when all are."""
         if file.digest is None:
             return 0
-        progress, made = self._rows(file.digest).get_or_create(team_id=self._team.id, content_hash=file.digest)
+        try:
+            with transaction.atomic():
+                team_hold(self._team.id)
+                progress, made = self._rows(file.digest).get_or_create(team_id=self._team.id, content_hash=file.digest)
+        except TeamGoneError:
+            raise ImportStoppedError(PROJECT_DELETED) from None
         if made:
             return 0
         if self._options.again:
@@ -177,10 +184,13 @@ class Importer:
         """Store a batch and how far the file is in one transaction."""
         known = self._known(batch.events)
         fresh = [event for event in batch.events if event.uuid not in known]
-        with transaction.atomic():
-            result = events_ingest(team=self._team, events=fresh, warnings=intake.warnings)
-            if file.digest is not None:
-                self._advance(file.digest, batch.records, result.stored, done_before, finished=finished)
+        try:
+            with transaction.atomic():
+                result = events_ingest(team=self._team, events=fresh, warnings=intake.warnings)
+                if file.digest is not None:
+                    self._advance(file.digest, batch.records, result.stored, done_before, finished=finished)
+        except TeamGoneError:
+            raise ImportStoppedError(PROJECT_DELETED) from None
         self.summary.stored += result.stored
         self.summary.repeated += result.repeated + len(batch.events) - len(fresh)
         self.summary.warned += len(result.warnings)

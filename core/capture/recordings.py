@@ -1,9 +1,10 @@
 """`/s/`: from a decoded request to stored session replay."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 from django.db import transaction
@@ -12,8 +13,9 @@ from core.capture.shapes import RawEvent, Submission, Submitted, read_event
 from core.outbox.services import outbox_add, outbox_nudge
 from core.persons.generations import generations_lock
 from core.persons.ingest import IngestionWarning, IngestTeam
-from core.recordings.blocks import Snapshots, blocks_of
-from core.recordings.services import blobs_put, recording_rows
+from core.recordings.blocks import Block, Snapshots, blocks_of
+from core.recordings.services import blobs_drop, blobs_put, recording_rows
+from core.tenancy.holding import TeamGoneError, team_hold
 from events.rows import Row, Table, warning_row
 
 MAX_ITEM_BYTES: Final = 20 * 1024 * 1024
@@ -100,13 +102,26 @@ def recordings_ingest(*, team: IngestTeam, reading: Reading, now: datetime) -> N
     """Store what a request holds; when this returns it is durable.
 
     Recordings make no persons. Each block belongs to the present life of its distinct id, which cannot end before
-    the block is committed. Raises BlobStoreUnavailable when blobs go to S3 and it is away.
+    the block is committed. Raises BlobStoreUnavailable when blobs go to S3 and it is away, and TeamGoneError when the
+    project was deleted since.
     """
     blocks = blocks_of(reading.snapshots, now=now)
     if not blocks and not reading.warnings:
         return
     keys = blobs_put(team_id=team.id, blocks=blocks)
+    try:
+        _store(team, blocks, keys, reading, now)
+    except TeamGoneError:
+        # The deletion job may have looked for blobs of the project already.
+        blobs_drop(keys)
+        raise
+
+
+def _store(
+    team: IngestTeam, blocks: Sequence[Block], keys: Mapping[UUID, str], reading: Reading, now: datetime
+) -> None:
     with transaction.atomic():
+        team_hold(team.id)
         rows: dict[str, list[Row]] = {}
         if blocks:
             distinct_ids = {block.distinct_id for block in blocks}

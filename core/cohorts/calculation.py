@@ -22,6 +22,7 @@ from core.cohorts.services import cohort_lock, dependents_wish
 from core.cohorts.uploading import upload_part_add
 from core.filters.postgres import condition
 from core.outbox.services import outbox_add, outbox_nudge
+from core.tenancy.holding import TeamGoneError, team_hold
 from core.tenancy.statements import execute
 from events.filters.grammar import Filter, FilterError
 from events.rows import Table
@@ -48,6 +49,7 @@ UPDATE core_cohort SET lease_id = %(lease)s, lease_until = statement_timestamp()
 WHERE id = (
     SELECT c.id FROM core_cohort c
     WHERE {_DUE.format(c="c")} AND (c.lease_until IS NULL OR c.lease_until < statement_timestamp())
+      AND NOT EXISTS (SELECT FROM core_team t WHERE t.id = c.team_id AND t.deleted_at IS NOT NULL)
       AND NOT EXISTS (SELECT FROM core_cohort d WHERE d.id = ANY(c.depends_on) AND {_DUE.format(c="d")})
     ORDER BY c.version_wanted > coalesce(c.version, 0) DESC, c.last_calculation NULLS FIRST, c.id
     LIMIT 1 FOR NO KEY UPDATE OF c SKIP LOCKED
@@ -121,7 +123,7 @@ def cohorts_calculate(*, seconds: float) -> bool:
                 if time.monotonic() > deadline:
                     execute(_RELEASE, [claim.cohort_id, claim.lease])
                     return True
-        except LeaseLostError:
+        except (LeaseLostError, TeamGoneError):
             log.info("cohort_calculation_dropped", cohort=claim.cohort_id)
         except Exception as error:
             log.exception("cohort_calculation_failed", cohort=claim.cohort_id)
@@ -146,9 +148,10 @@ def cohort_claim() -> Claim | None:
 
 
 def portion_calculate(claim: Claim) -> bool:
-    """Do one portion in one transaction; return whether more is left. Raises LeaseLostError."""
+    """Do one portion in one transaction; return whether more is left. Raises LeaseLostError and TeamGoneError."""
     with transaction.atomic():
         execute(_PATIENCE)
+        team_hold(claim.team_id)
         if not execute(_HOLD, [LEASE_SECONDS, claim.cohort_id, claim.lease]):
             raise LeaseLostError
         if claim.is_static:
@@ -206,6 +209,7 @@ def _write(claim: Claim, joined: list[Member], gone: list[Member], *, progress: 
 def _finish(claim: Claim) -> None:
     """Note that the cohort is calculated, and wish for its dependents if its members changed."""
     with transaction.atomic():
+        team_hold(claim.team_id)
         cohort = cohort_lock(team_id=claim.team_id, cohort_id=claim.cohort_id)
         if cohort.lease_id != claim.lease:
             raise LeaseLostError

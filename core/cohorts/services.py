@@ -17,6 +17,7 @@ from core.cohorts.models import Cohort, CohortUpload
 from core.cohorts.nudges import cohorts_nudge
 from core.cohorts.uploads import CohortBody, Upload
 from core.outbox.services import outbox_add, outbox_nudge
+from core.tenancy.holding import team_hold
 from core.tenancy.statements import execute
 from events.rows import Table
 
@@ -56,6 +57,7 @@ def cohort_create(*, author: Author, body: CohortBody) -> int:
     fields = body.fields
     is_static = bool(fields.get("is_static"))
     with transaction.atomic():
+        team_hold(author.team_id)
         definitions_lock(author.team_id)
         _refuse_too_many(author.team_id)
         definition = Definition() if is_static else _definition(author.team_id, fields)
@@ -81,6 +83,7 @@ def cohort_update(*, author: Author, cohort_id: int, body: CohortBody) -> None:
     """Change the given fields; raises NotFound, and Invalid with the attr that is wrong."""
     fields = body.fields
     with transaction.atomic():
+        team_hold(author.team_id)
         definitions_lock(author.team_id)
         cohort = cohort_lock(team_id=author.team_id, cohort_id=cohort_id)
         if fields.get("is_static", cohort.is_static) != cohort.is_static:
@@ -107,6 +110,7 @@ def cohort_update(*, author: Author, cohort_id: int, body: CohortBody) -> None:
 def cohort_delete(*, author: Author, cohort_id: int) -> None:
     """Mark a cohort as deleted; raises NotFound when it is that already, and Invalid when other cohorts name it."""
     with transaction.atomic():
+        team_hold(author.team_id)
         definitions_lock(author.team_id)
         if cohort_lock(team_id=author.team_id, cohort_id=cohort_id).deleted:
             raise NotFound
@@ -119,6 +123,7 @@ def persons_add(*, author: Author, cohort_id: int, uuids: Sequence[UUID]) -> Non
     Raises NotFound, and Invalid for a dynamic cohort or when none of the persons is known.
     """
     with transaction.atomic():
+        team_hold(author.team_id)
         cohort = _static_lock(author.team_id, cohort_id, NOT_STATIC_ADD)
         if not _add(cohort, uuids):
             raise Invalid("No valid users to add to cohort", attr="person_ids")
@@ -128,6 +133,7 @@ def persons_add(*, author: Author, cohort_id: int, uuids: Sequence[UUID]) -> Non
 def person_remove(*, author: Author, cohort_id: int, uuid: UUID) -> None:
     """Remove a person from a static cohort; raises NotFound, also for who is not in it, and Invalid."""
     with transaction.atomic():
+        team_hold(author.team_id)
         cohort = _static_lock(author.team_id, cohort_id, NOT_STATIC_REMOVE)
         persons = members_lock(LOCK_BY_UUID, team_id=author.team_id, uuids=[uuid])
         if not persons:

@@ -7,74 +7,53 @@ ClickHouse by then, so after one drain nothing that a request means can still ar
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID, uuid4
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections, transaction
 
-from core.deletions import queue, remains
+from core.deletions import projects, queue, remains
+from core.deletions.project_rows import organizations_sweep
 from core.deletions.queue import Remaining, Run
+from core.deletions.work import (
+    LONGEST_WAIT_SECONDS,
+    Blobs,
+    BusyError,
+    DeletionStoppedError,
+    OutOfTimeError,
+    Reporter,
+    Silent,
+    Work,
+)
 from core.outbox.services import batch_begin, batch_finish
 from core.tenancy.statements import execute
-from events import deletions
+from events import deletion_teams, deletions
 from events.deletion_places import KEPT, PLACES, VALUES, VALUES_ROW
 from events.deletions import MutationFailed
 from events.errors import EventStoreError
 from events.rows import Table
 
+__all__ = [
+    "Blobs",
+    "BusyError",
+    "DeletionStoppedError",
+    "OutOfTimeError",
+    "Reporter",
+    "RunResult",
+    "Silent",
+    "deletions_count",
+    "deletions_run",
+]
+
 log = structlog.get_logger(__name__)
 
 LOCK_NAME: Final = "deletion_run"
 MOST_FAILED: Final = 100_000
-FIRST_WAIT_SECONDS: Final = 0.02
-LONGEST_WAIT_SECONDS: Final = 1.0
 STILL_THERE: Final = "Rows were still there when they were counted again."
-
-
-class Reporter(Protocol):
-    """What a run tells while it works."""
-
-    def begin(self, label: str, total: int) -> None:
-        """Start a step of so many parts."""
-
-    def moved(self, done: int) -> None:
-        """Show how many parts are done."""
-
-
-class Silent:
-    """Tells nothing."""
-
-    def begin(self, label: str, total: int) -> None:
-        """Ignore."""
-
-    def moved(self, done: int) -> None:
-        """Ignore."""
-
-
-class Blobs(Protocol):
-    """Where recordings keep the objects that ClickHouse only points at."""
-
-    def blobs_delete(self, keys: Iterable[str]) -> int:
-        """Delete objects; deleting again is harmless."""
-
-    def blobs_present(self, keys: Iterable[str]) -> list[str]:
-        """Return those of the keys that still have an object."""
-
-
-class BusyError(RuntimeError):
-    """Another run is at work."""
-
-
-class OutOfTimeError(RuntimeError):
-    """The time given is over; the run goes on where it stopped, at the next call."""
-
-
-class DeletionStoppedError(RuntimeError):
-    """A store failed; the run goes on, or begins anew, at the next call. The text is safe to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +66,10 @@ class RunResult:
     found: dict[str, int]
 
 
-@dataclass(slots=True)
-class Work:
-    """A run at work, and what it needs."""
-
-    run: Run
-    blobs: Blobs
-    reporter: Reporter = field(default_factory=Silent)
-    deadline: float = float("inf")
-    alive: Callable[[], None] = lambda: None
-
-    def wait_for_mutations(self, label: str) -> None:
-        """Return when ClickHouse has carried out every mutation of this run."""
-        pause, most = FIRST_WAIT_SECONDS, 0
-        while (progress := deletions.mutations_progress(self.run.id)).tables_left:
-            if most == 0:
-                most = progress.parts_left
-                self.reporter.begin(label, most)
-            self.reporter.moved(most - min(progress.parts_left, most))
-            if time.monotonic() > self.deadline:
-                raise OutOfTimeError
-            self.alive()
-            time.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_WAIT_SECONDS)
-
-
-def drain(_: Work) -> None:
+def drain(work: Work) -> None:
     """Carry everything that was committed before now into ClickHouse."""
+    if projects.projects_waiting(work.run.id):
+        _wait_for_rebuild(work)
     newest = execute("SELECT coalesce(max(id), 0) FROM core_outboxrows")[0][0]
     waiting = "SELECT EXISTS (SELECT FROM core_outboxrows WHERE id <= %s AND refused_at IS NULL)"
     while execute(waiting, [newest])[0][0]:
@@ -121,8 +77,23 @@ def drain(_: Work) -> None:
             batch_finish(batch.id)
 
 
+def _wait_for_rebuild(work: Work) -> None:
+    """Wait for a rebuild of property values that is at work; who begins one later sees which projects are deleted."""
+    waiting = False
+    while True:
+        with transaction.atomic():
+            if execute("SELECT pg_try_advisory_xact_lock(hashtext('property_values_rebuild'))")[0][0]:
+                return
+        if not waiting:
+            work.reporter.begin("waiting for rebuild_property_values", 1)
+            waiting = True
+        work.go_on()
+        time.sleep(LONGEST_WAIT_SECONDS)
+
+
 def collect(work: Work) -> None:
     """Write the keys of the run's requests down in ClickHouse."""
+    projects.projects_collect(work.run.id, projects.projects_waiting(work.run.id))
     work.reporter.begin("collecting keys", work.run.requests)
     done = 0
     for number, chunk in enumerate(queue.key_chunks(work.run.id)):
@@ -134,6 +105,9 @@ def collect(work: Work) -> None:
 def find(work: Work) -> None:
     """Write down every row that the keys match: from here on it is settled what goes."""
     _find(work.run, work.reporter)
+    if teams := projects.projects_waiting(work.run.id):
+        for place, counts in _counts(work.run, teams, work.reporter, "counting projects", None):
+            projects.found_write(teams, place, counts)
 
 
 def _find(run: Run, reporter: Reporter) -> None:
@@ -144,8 +118,22 @@ def _find(run: Run, reporter: Reporter) -> None:
     run.found = deletions.targets_total(run.id)
 
 
+def _counts(
+    run: Run, teams: projects.Teams, reporter: Reporter, label: str, blobs: Blobs | None
+) -> Iterator[tuple[str, dict[int, int]]]:
+    """Yield the rows of whole projects by place and team, moving the reporter along."""
+    reporter.begin(label, len(projects.PLACES))
+    objects_of = None if blobs is None else blobs.blobs_of_team
+    for number, counted in enumerate(projects.projects_count(run.id, teams, objects_of)):
+        yield counted
+        reporter.moved(number + 1)
+
+
 def erase(work: Work) -> None:
-    """Delete the objects of recordings, then the rows of every table, each table by one statement."""
+    """Delete the objects of recordings, then the rows of every table, each table by one statement.
+
+    Whole projects take one statement per table as well, however many they are.
+    """
     if work.run.found.get(Table.SESSION_RECORDINGS):
         work.blobs.blobs_delete(deletions.blob_keys(work.run.id))
         if left := work.blobs.blobs_present(deletions.blob_keys(work.run.id)):
@@ -154,7 +142,22 @@ def erase(work: Work) -> None:
     for place in PLACES:
         if count := work.run.found.get(place.table, 0):
             deletions.rows_delete(work.run.id, place.table, row=place.row, among=place.among, count=count)
+    if teams := projects.projects_waiting(work.run.id):
+        _erase_objects(work, teams)
+        for table in deletion_teams.TEAM_TABLES:
+            if deletion_teams.team_rows(work.run.id, table):
+                deletion_teams.team_rows_delete(work.run.id, table)
     work.wait_for_mutations("erasing rows")
+
+
+def _erase_objects(work: Work, teams: projects.Teams) -> None:
+    """Delete every object of the projects, also those that a failed request left."""
+    for _ in projects.objects_erase(teams, work.blobs.blobs_of_team, work.blobs.blobs_delete):
+        work.go_on()
+    # Where no bucket is named any more, objects that rows still point at are out of reach.
+    if (key := next(deletion_teams.team_blob_keys(work.run.id), None)) and work.blobs.blobs_present([key]):
+        message = "Objects of recordings are still there after their deletion."
+        raise DeletionStoppedError(message)
 
 
 def erase_values(work: Work) -> None:
@@ -183,8 +186,34 @@ def erase_remains(work: Work) -> None:
     remains.answers_forget(work.run.id)
 
 
+def erase_projects(work: Work) -> None:
+    """Remove all that Postgres keeps of whole projects, some thousand rows at a time, but not yet the projects."""
+    if not (teams := projects.projects_waiting(work.run.id)):
+        return
+    found = projects.found_total(work.run.id)
+    done, total = 0, sum(count for place, count in found.items() if place.startswith("postgres."))
+    work.reporter.begin("erasing projects", total)
+    for count in projects.rows_erase(teams):
+        done += count
+        work.reporter.moved(min(done, total))
+        work.go_on()
+    for place, count in found.items():
+        work.run.found[place] = work.run.found.get(place, 0) + count
+
+
 def verify(work: Work) -> None:
     """Count again, and write the receipts of all requests of which nothing remains."""
+    _verify_persons(work)
+    if teams := projects.projects_waiting(work.run.id):
+        left: dict[int, dict[str, int]] = {}
+        for place, counts in _counts(work.run, teams, work.reporter, "verifying projects", work.blobs):
+            for team_id, count in counts.items():
+                left.setdefault(team_id, {})[place] = count
+            work.go_on()
+        projects.outcomes_write(work.run, teams, left, error=STILL_THERE)
+
+
+def _verify_persons(work: Work) -> None:
     left = Remaining()
     work.reporter.begin("verifying", len(PLACES))
     for number, place in enumerate(PLACES):
@@ -201,14 +230,19 @@ def verify(work: Work) -> None:
 
 
 def clean(work: Work) -> None:
-    """Forget the keys, and requests whose receipts are old."""
+    """Forget the keys, organizations that were deleted with all their projects, and requests with old receipts."""
     deletions.run_forget(work.run.id)
+    _forget_old()
+
+
+def _forget_old() -> None:
+    organizations_sweep()
     queue.requests_prune()
 
 
 type Step = Callable[[Work], None]
 
-STEPS: tuple[Step, ...] = (drain, collect, find, erase, erase_values, erase_remains, verify, clean)
+STEPS: tuple[Step, ...] = (drain, collect, find, erase, erase_values, erase_remains, erase_projects, verify, clean)
 SETTLED: Final = find.__name__
 """The step after which a run is never begun anew."""
 
@@ -238,7 +272,7 @@ def deletions_run(
         if begin and (run := queue.run_begin()) is not None:
             results.append(_finish(Work(run, blobs, reporter or Silent(), deadline, alive)))
         elif begin:
-            queue.requests_prune()
+            _forget_old()
     return results
 
 
@@ -259,8 +293,8 @@ def _others_forget() -> None:
 def deletions_count(reporter: Reporter | None = None) -> tuple[int, dict[str, int]]:
     """Return how many requests wait and how many rows a run would erase now, by place; changes no data.
 
-    What waits in the outbox is not counted. Raises BusyError when a run is at work, and EventStoreError when
-    ClickHouse fails. What a killed count wrote down is removed by whoever comes next.
+    What waits in the outbox is not counted, nor are objects of projects in S3. Raises BusyError when a run is at
+    work, and EventStoreError when ClickHouse fails. What a killed count wrote down is removed by whoever comes next.
     """
     trial = Run(uuid4(), None, "", queue.requests_waiting())  # type: ignore[arg-type]  # never stored
     with only_one():
@@ -269,6 +303,11 @@ def deletions_count(reporter: Reporter | None = None) -> tuple[int, dict[str, in
             for number, chunk in enumerate(queue.key_chunks(None)):
                 deletions.keys_add(trial.id, chunk.keys, chunk.persons, token=f"{trial.id}-{number}")
             _find(trial, reporter or Silent())
+            if teams := projects.projects_waiting(None):
+                projects.projects_collect(trial.id, teams)
+                for place, counts in _counts(trial, teams, reporter or Silent(), "counting projects", None):
+                    if counts:
+                        trial.found[place] = trial.found.get(place, 0) + sum(counts.values())
         finally:
             deletions.run_forget(trial.id)
     return trial.requests, {place: count for place, count in trial.found.items() if place != KEPT}

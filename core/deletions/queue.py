@@ -24,20 +24,24 @@ _CLAIM: Final = """
 WITH claimed AS (UPDATE core_deletionrequest SET run_id = %s WHERE verified_at IS NULL RETURNING 1)
 SELECT count(*) FROM claimed
 """
-_CHUNK: Final = """
-SELECT id, kind, team_id, distinct_ids::text, tombstones::text FROM core_deletionrequest
-WHERE verified_at IS NULL AND (%(run)s::uuid IS NULL OR run_id = %(run)s) AND id > %(after)s
-ORDER BY id LIMIT %(limit)s
-"""
-_OUTCOMES: Final = """
+# Requests of persons whose whole project goes in the same run are left to it: see core.deletions.projects.
+_ALONE: Final = """r.kind <> 'project' AND NOT EXISTS (
+    SELECT FROM core_deletionrequest p WHERE p.team_id = r.team_id AND p.kind = 'project' AND p.verified_at IS NULL
+      AND (%(run)s::uuid IS NULL OR p.run_id = %(run)s))"""
+_CHUNK: Final = f"""
+SELECT r.id, r.kind, r.team_id, r.distinct_ids::text, r.tombstones::text FROM core_deletionrequest r
+WHERE r.verified_at IS NULL AND (%(run)s::uuid IS NULL OR r.run_id = %(run)s) AND r.id > %(after)s AND {_ALONE}
+ORDER BY r.id LIMIT %(limit)s
+"""  # noqa: S608 constants of this module
+_OUTCOMES: Final = f"""
 SELECT r.id, r.kind, r.run_id = %(run)s AS ours, r.distinct_ids::text, r.receipt::text, r.requested_at,
        r.requested_by_id, r.requested_by_email
 FROM core_deletionrequest r
 WHERE r.verified_at IS NULL AND (r.run_id = %(run)s OR r.id = ANY(%(found)s))
-  AND r.id > %(after)s AND r.id <= %(last)s
+  AND r.id > %(after)s AND r.id <= %(last)s AND {_ALONE}
 ORDER BY r.id FOR UPDATE OF r
-"""
-_VERIFIED: Final = """
+"""  # noqa: S608 constants of this module
+VERIFIED: Final = """
 UPDATE core_deletionrequest r
 SET verified_at = done.at, receipt = done.receipt, distinct_ids = done.hashes, tombstones = '[]', last_error = ''
 FROM jsonb_to_recordset(%s::jsonb) AS done(id bigint, at timestamptz, receipt jsonb, hashes jsonb)
@@ -189,8 +193,13 @@ def outcomes_write(run: Run, *, found_of: FoundOf, remaining: Remaining, error: 
             found = found_of(first + 1, last)
             rows = execute(_OUTCOMES, {"run": run.id, "found": list(found), "after": first, "last": last})
             verified += _outcomes_of(run, rows, found, remaining, at, error)
-        execute("UPDATE core_deletionrun SET verified = %s WHERE id = %s", [verified, run.id])
+        verified_add(run.id, verified)
     return verified
+
+
+def verified_add(run_id: UUID, count: int) -> None:
+    """Count requests as verified by a run, in the transaction that verifies them."""
+    execute("UPDATE core_deletionrun SET verified = verified + %s WHERE id = %s", [count, run_id])
 
 
 def _ranges(run_id: UUID) -> Iterator[tuple[int, int]]:
@@ -223,26 +232,57 @@ def _outcomes_of(  # noqa: PLR0913, PLR0917 one argument per fact
             partial = {"tables": tables, "run_ids": run_ids}
             still_open.append({"id": request_id, "receipt": partial, "failed": failed})
             continue
-        hashes = [
-            {"sha256": hashlib.sha256(pair["distinct_id"].encode()).hexdigest(), "generation": pair["generation"]}
-            for pair in orjson.loads(distinct_ids)
-        ]
-        receipt = {
-            "request_id": request_id,
-            "requested_at": _text(requested_at),
-            "requested_by": {"id": user_id, "email": email} if user_id is not None or email else None,
-            "run_id": run.id,
-            "run_started_at": _text(run.started_at),
-            "verified_at": _text(at),
-            "tables": tables,
-            "distinct_ids_sha256": sorted({pair["sha256"] for pair in hashes}),
-        }
-        done.append({"id": request_id, "at": at, "receipt": receipt, "hashes": hashes})
+        asked = Asked(requested_at, user_id, email)
+        done.append(verified_document(run, request_id, asked, orjson.loads(distinct_ids), tables, at))
     if done:
-        execute(_VERIFIED, [orjson.dumps(done).decode()])
+        execute(VERIFIED, [orjson.dumps(done).decode()])
     if still_open:
         execute(_NOT_YET, [run.id, error[:MAX_ERROR], orjson.dumps(still_open).decode()])
     return len(done)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """When a request was made, and by whom: both None and empty when no user asked."""
+
+    at: datetime
+    user_id: int | None
+    email: str
+
+
+def facts_of(run: Run, asked: Asked, at: datetime) -> dict[str, Any]:
+    """Return what every receipt says: who asked and when, which run carried it out, when it was verified."""
+    return {
+        "requested_at": _text(asked.at),
+        "requested_by": {"id": asked.user_id, "email": asked.email}
+        if asked.user_id is not None or asked.email
+        else None,
+        "run_id": run.id,
+        "run_started_at": _text(run.started_at),
+        "verified_at": _text(at),
+    }
+
+
+def verified_document(  # noqa: PLR0913, PLR0917 one argument per fact
+    run: Run,
+    request_id: int,
+    asked: Asked,
+    distinct_ids: Sequence[Mapping[str, Any]],
+    tables: Mapping[str, Any],
+    at: datetime,
+) -> dict[str, Any]:
+    """Return a verified request of a person as VERIFIED reads it: its receipt, and hashes for its distinct ids."""
+    hashes = [
+        {"sha256": hashlib.sha256(pair["distinct_id"].encode()).hexdigest(), "generation": pair["generation"]}
+        for pair in distinct_ids
+    ]
+    receipt = {
+        "request_id": request_id,
+        **facts_of(run, asked, at),
+        "tables": tables,
+        "distinct_ids_sha256": sorted({pair["sha256"] for pair in hashes}),
+    }
+    return {"id": request_id, "at": at, "receipt": receipt, "hashes": hashes}
 
 
 def _text(moment: datetime) -> str:

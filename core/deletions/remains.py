@@ -28,7 +28,9 @@ WHERE team_id = ANY(ARRAY(SELECT DISTINCT team_id FROM core_deletionrequest WHER
   AND scope = 'Person' AND activity = 'split_person' AND id > %s
 ORDER BY id LIMIT %s
 """
-_TEAMS: Final = "SELECT team_id, max(requested_at) FROM core_deletionrequest WHERE run_id = %s GROUP BY team_id"
+_TEAMS: Final = """
+SELECT team_id, max(requested_at) FROM core_deletionrequest WHERE run_id = %s AND kind <> 'project' GROUP BY team_id
+"""
 
 
 def answers_forget(run_id: UUID) -> None:

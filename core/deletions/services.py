@@ -46,6 +46,15 @@ DO UPDATE SET
     run_id = NULL
 """
 
+_PROJECTS: Final = """
+INSERT INTO core_deletionrequest (
+    team_id, kind, person_uuid, organization_id, project_name, person_deleted, distinct_ids, tombstones,
+    requested_at, requested_by_id, requested_by_email)
+SELECT id, %s, uuid, organization_id, name, false, '[]', '[]',
+       deleted_at, %s, coalesce((SELECT email FROM core_user WHERE id = %s), '')
+FROM core_team WHERE id = ANY(%s) ORDER BY id
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class FrozenPerson:
@@ -85,3 +94,11 @@ def deletions_request(
     if persons:
         documents = orjson.dumps([person.document() for person in persons]).decode()
         execute(_REQUEST, {"team_id": team_id, "kind": kind.value, "persons": documents, "user_id": user_id})
+
+
+def projects_request(*, team_ids: Sequence[int], user_id: int | None) -> None:
+    """Ask for the erasure of projects, all that belongs to them; the caller has just marked them as deleted.
+
+    Requests of their persons that still wait are answered by the same run: see core.deletions.projects.
+    """
+    execute(_PROJECTS, [DeletionRequest.Kind.PROJECT.value, user_id, user_id, list(team_ids)])

@@ -13,6 +13,7 @@ from typing import Final
 import orjson
 
 from core.idempotency.models import IdempotentAnswer
+from core.tenancy.holding import TeamGoneError, team_hold
 from core.tenancy.statements import execute, fetch_row
 
 MAX_KEY_LENGTH: Final = 255
@@ -122,6 +123,12 @@ def answer_find(asked: KeyedRequest) -> KeptAnswer | None:
 
 def answer_keep(asked: KeyedRequest, answer: KeptAnswer, *, team_id: int | None, withheld: str = "") -> None:
     """Write the answer in the transaction of its effect; one over MAX_BODY_BYTES is remembered without its body."""
+    try:
+        if team_id is not None:
+            team_hold(team_id)
+    except TeamGoneError:
+        # The request deleted the project itself, or was overtaken: nobody would erase this answer.
+        team_id, withheld = None, Withheld.ERASED
     if not withheld and len(answer.body) > MAX_BODY_BYTES:
         withheld = Withheld.LARGE
     headers, body = ({}, b"") if withheld else (dict(answer.headers), answer.body)

@@ -19,6 +19,7 @@ from core.persons.ingest import MAX_RACES, MergeRaceError
 from core.persons.services import PersonGoneError, PersonRef
 from core.persons.store import BURY_PERSONS, RacedError, distinct_id_hash, json_rows
 from core.persons.values import property_value_rows
+from core.tenancy.holding import team_hold
 from core.tenancy.statements import execute
 from events.rows import Row, Table, distinct_id_row, person_row
 
@@ -153,6 +154,7 @@ def person_delete(
 
 
 def _delete_once(deletion: Deletion, choice: PersonChoice) -> Deleted:
+    team_hold(deletion.team_id)
     persons, missing = _lock(deletion, choice)
     if persons:
         if not deletion.keep_person:

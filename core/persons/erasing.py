@@ -1,6 +1,6 @@
 """The deletion job with what it needs of other resources."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from core.deletions import job
 from core.deletions.job import (
@@ -41,6 +41,13 @@ class RecordingBlobs:
         """Return those of the keys that still have an object. Raises DeletionStoppedError likewise."""
         try:
             return storage.blobs_present(keys)
+        except BlobStoreUnavailable as error:
+            raise DeletionStoppedError(STORE_AWAY) from error
+
+    def blobs_of_team(self, team_id: int) -> Iterator[str]:
+        """Yield the keys of all objects of a project. Raises DeletionStoppedError likewise."""
+        try:
+            yield from storage.blobs_of_team(team_id)
         except BlobStoreUnavailable as error:
             raise DeletionStoppedError(STORE_AWAY) from error
 

@@ -14,6 +14,7 @@ from core.outbox.services import outbox_add, outbox_nudge
 from core.persons import groups
 from core.persons.process import EventProcessor, IngestionWarning, NewEvent
 from core.persons.store import RacedError, roster_load, roster_save
+from core.tenancy.holding import team_hold
 from core.tenancy.statements import execute
 from events.rows import Row, Table, warning_row
 
@@ -52,7 +53,8 @@ def events_ingest(
     """Apply and store a batch of events in array order; when this returns the batch is durable.
 
     Events whose uuid was accepted within the last day are dropped. Two batches that touch the same
-    persons are ordered by locks; a lost race rolls back and runs again from a fresh read.
+    persons are ordered by locks; a lost race rolls back and runs again from a fresh read. Raises TeamGoneError, and
+    stores nothing, when the project was deleted since the caller found it.
     """
     for _ in range(MAX_RACES):
         try:
@@ -66,6 +68,7 @@ def events_ingest(
 
 
 def _ingest_once(team: IngestTeam, events: Sequence[NewEvent], warnings: Sequence[IngestionWarning]) -> IngestResult:
+    team_hold(team.id)
     fresh = _unseen(team.id, events)
     roster, clock = roster_load(team_id=team.id, distinct_ids=_distinct_ids(fresh))
     processor = EventProcessor(

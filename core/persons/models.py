@@ -187,6 +187,7 @@ class ImportProgress(TeamScopedModel):
     class Meta(TeamScopedModel.Meta):
         """Files are known by their content."""
 
+        verbose_name = verbose_name_plural = "import progress"
         constraints: ClassVar = [models.UniqueConstraint("team", "content_hash", name="import_file_unique")]
 
     def __str__(self) -> str:

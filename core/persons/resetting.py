@@ -12,6 +12,7 @@ from core.outbox.services import outbox_add, outbox_nudge
 from core.persons.identity import TOMBSTONE_STEP
 from core.persons.ingest import MAX_RACES, MergeRaceError
 from core.persons.store import RacedError, roster_load, roster_save
+from core.tenancy.holding import team_hold
 from core.tenancy.statements import execute, fetch_row
 from events.mirrors import highest_versions
 from events.rows import Table, distinct_id_row
@@ -49,6 +50,7 @@ def distinct_id_reset(*, team_id: int, distinct_id: str) -> None:
 
 
 def _raise_above(team_id: int, distinct_id: str, owner: UUID, mirrored: tuple[int, int]) -> None:
+    team_hold(team_id)
     roster, _ = roster_load(team_id=team_id, distinct_ids=[distinct_id])
     person = roster.person(distinct_id)
     if person is None or person.uuid != owner:

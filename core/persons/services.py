@@ -13,6 +13,7 @@ from core.outbox.services import outbox_add, outbox_nudge
 from core.persons.identity import PropertiesTooLargeError, PropertyChanges, Roster
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.store import person_lock, roster_save
+from core.tenancy.holding import team_hold
 
 
 class PersonGoneError(LookupError):
@@ -45,6 +46,7 @@ def person_properties_unset(*, person: PersonRef, keys: Sequence[str]) -> None:
 
 def _apply(person: PersonRef, event: str, changes: PropertyChanges) -> None:
     with transaction.atomic():
+        team_hold(person.team.id)
         distinct_id = _first_distinct_id(person)
         if distinct_id is None:
             _apply_without_event(person, changes)

@@ -18,6 +18,7 @@ from core.persons.identity import TOMBSTONE_STEP, PersonState, Roster, person_uu
 from core.persons.ingest import MAX_RACES, MergeRaceError
 from core.persons.services import PersonGoneError, PersonRef
 from core.persons.store import RacedError, json_rows, person_lock, roster_save
+from core.tenancy.holding import team_hold
 from core.tenancy.statements import execute
 from events.rows import Row, Table, distinct_id_row
 
@@ -108,6 +109,7 @@ def person_split(*, person: PersonRef, wish: SplitWish) -> list[tuple[str, UUID]
 
 
 def _split_once(person: PersonRef, wish: SplitWish) -> list[tuple[str, UUID]]:
+    team_hold(person.team.id)
     source = person_lock(team_id=person.team.id, person_id=person.id)
     if source is None:
         raise PersonGoneError

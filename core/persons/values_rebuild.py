@@ -18,6 +18,7 @@ from django.db import transaction
 
 from core.outbox.holding import drains_held, outbox_waiting
 from core.persons.values import Counts, property_value_counts
+from core.tenancy.holding import TeamGoneError
 from core.tenancy.statements import execute
 from events.rows import Table
 from events.values import rebuild_begin, rebuild_finish, rebuild_stage
@@ -47,11 +48,14 @@ def property_values_rebuild(*, team_id: int) -> Iterator[RebuildProgress]:
     """Correct the summary of one team, yielding after each page of persons and at the end.
 
     Holds one Postgres snapshot open while it reads. A run that was killed may leave the summary half corrected:
-    run it again. Raises RebuildRunningError, and StoreUnavailable when ClickHouse is away.
+    run it again. Raises RebuildRunningError, TeamGoneError, and StoreUnavailable when ClickHouse is away.
     """
     if not execute("SELECT pg_try_advisory_lock(hashtext('property_values_rebuild'))")[0][0]:
         raise RebuildRunningError
     try:
+        # The deletion job waits for this lock once, so that no rebuild of a deleted project is left or begins.
+        if not execute("SELECT id FROM core_team WHERE id = %s AND deleted_at IS NULL", [team_id]):
+            raise TeamGoneError
         yield from _rebuild(team_id)
     finally:
         execute("SELECT pg_advisory_unlock(hashtext('property_values_rebuild'))")

@@ -8,7 +8,7 @@ from core.recordings import storage
 from core.recordings.blocks import Block
 from events.rows import Row, Table, recording_blob_row, recording_row
 
-__all__ = ["blobs_put", "recording_rows"]
+__all__ = ["blobs_drop", "blobs_put", "recording_rows"]
 
 
 def blobs_put(*, team_id: int, blocks: Sequence[Block]) -> dict[UUID, str]:
@@ -25,6 +25,12 @@ def blobs_put(*, team_id: int, blocks: Sequence[Block]) -> dict[UUID, str]:
     for block in blocks:
         storage.blob_put(keys[block.uuid], block.lines)
     return keys
+
+
+def blobs_drop(keys: Mapping[UUID, str]) -> None:
+    """Take back the blobs that were put for blocks which are not recorded after all. Raises BlobStoreUnavailable."""
+    if keys:
+        storage.blobs_delete(keys.values())
 
 
 def recording_rows(

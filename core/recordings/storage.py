@@ -5,7 +5,7 @@ It is put before the transaction that records it. When that transaction never co
 it is found below its session, and the same request sent again puts the same blob and records it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
@@ -55,6 +55,15 @@ def blobs_present(keys: Iterable[str]) -> list[str]:
 def blobs_of_session(*, team_id: int, session_id: str) -> list[str]:
     """Return the keys of all blobs of a session in S3, also of those that belong to no row."""
     return list(_s3().keys_below(f"{PREFIX}/{team_id}/{session_id}/"))
+
+
+def blobs_of_team(team_id: int) -> Iterator[str]:
+    """Yield the keys of all blobs of a project in S3, also of those that belong to no row; none without a bucket.
+
+    Raises BlobStoreUnavailable.
+    """
+    if settings.RECORDINGS_S3_BUCKET:
+        yield from _s3().keys_below(f"{PREFIX}/{team_id}/")
 
 
 @cache

@@ -8,13 +8,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from events import client
+from events import client, deletions
 from events.errors import EventStoreError
 from events.migrate import MigrationRefused, migrate, migrations_applied, migrations_read, rendered
 from events.rows import Table
+from events.values import REBUILD_TABLE
 
 pytestmark = pytest.mark.usefixtures("clickhouse")
-SCRATCH = {"deletion_keys", "deletion_persons", "deletion_targets", "person_property_values_rebuild"}
+SCRATCH = {*deletions.SCRATCH, REBUILD_TABLE}
 """Tables that one job fills for itself and empties again; no outbox rows go there."""
 
 

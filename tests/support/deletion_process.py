@@ -1,8 +1,9 @@
 """`manage.py run_deletions` in a process that kills itself with -9 at a chosen moment.
 
-    python -m tests.support.deletion_process [step NAME | call NUMBER]
+    python -m tests.support.deletion_process [step NAME | call NUMBER | statement NUMBER]
 
-`step NAME` dies before that step begins, `call NUMBER` before that statement to ClickHouse is sent.
+`step NAME` dies before that step begins, `call NUMBER` before that statement to ClickHouse is sent, `statement
+NUMBER` before that statement to either store.
 """
 
 import os
@@ -27,10 +28,18 @@ def dies_before(step: Callable[[Any], None]) -> Callable[[Any], None]:
     return dying
 
 
-def count_calls(number: int) -> None:
+def count_calls(number: int, *, postgres: bool = False) -> None:
+    from django.db import connection
+
     from events import client
 
     seen = 0
+
+    def statement(execute: Callable[..., Any], *arguments: Any) -> Any:
+        return counted(execute)(*arguments)
+
+    if postgres:
+        connection.execute_wrappers.append(statement)
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
@@ -58,6 +67,8 @@ def main() -> None:
             job.STEPS = tuple(dies_before(step) if step.__name__ == name else step for step in job.STEPS)
         case ["call", number]:
             count_calls(int(number))
+        case ["statement", number]:
+            count_calls(int(number), postgres=True)
     execute_from_command_line(["manage.py", "run_deletions"])
 
 

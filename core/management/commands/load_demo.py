@@ -11,6 +11,7 @@ from core.capture.progress import reporter_for
 from core.capture.target import TargetUnclearError, target_team
 from core.outbox.services import outbox_depth
 from core.persons.ingest import MergeRaceError
+from core.tenancy.holding import TeamGoneError
 from events.errors import EventStoreError
 
 
@@ -45,7 +46,7 @@ class Command(BaseCommand):
             team = target_team(project_id=project, token=token)
             with reporter_for() as reporter:
                 summary = demo_load(team=team, persons=persons, days=days, seed=seed, reporter=reporter)
-        except (TargetUnclearError, ImportStoppedError, MergeRaceError, EventStoreError) as error:
+        except (TargetUnclearError, ImportStoppedError, MergeRaceError, EventStoreError, TeamGoneError) as error:
             raise CommandError(str(error)) from error
         except (OperationalError, InterfaceError) as error:
             message = f"Postgres: {error}"

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from core.persons.values_rebuild import RebuildProgress, RebuildRunningError, property_values_rebuild
+from core.tenancy.holding import TeamGoneError
 from core.tenancy.models import Team
 from events.errors import EventStoreError
 
@@ -35,7 +36,11 @@ class Command(BaseCommand):
         try:
             with bars:
                 for team_id in found:
-                    done = self._rebuild(team_id, bars)
+                    try:
+                        done = self._rebuild(team_id, bars)
+                    except TeamGoneError:
+                        self.stdout.write(f"project {team_id}: deleted meanwhile")
+                        continue
                     if verbosity:
                         told = f"{done.done:,} persons counted, {done.corrected or 0:,} values corrected"
                         self.stdout.write(f"project {team_id}: {told}")

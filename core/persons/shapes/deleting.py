@@ -17,6 +17,7 @@ from core.api.params import body_of, flag
 from core.api.values import json_repaired
 from core.deletions.models import DeletionRequest
 from core.deletions.queries import StatusQuery
+from core.deletions.serializers import DeletionAsker, DeletionTable
 from core.persons.deleting import Deleted, PersonChoice
 from core.persons.serializers import MAX_INTEGER_ID
 
@@ -24,7 +25,10 @@ MAX_PERSONS: Final = 1000
 MAX_STATUS_LIMIT: Final = 1000
 MAX_OFFSET: Final = 2**62
 STATUSES: Final[Mapping[str, bool | None]] = {"pending": False, "completed": True, "all": None}
-KINDS: Final[Mapping[str, str | None]] = {**{kind.value: kind.value for kind in DeletionRequest.Kind}, "all": None}
+KINDS: Final[Mapping[str, str | None]] = {
+    **{kind.value: kind.value for kind in DeletionRequest.OF_PERSONS},
+    "all": None,
+}
 _INDEXED: Final = re.compile(r"(\w+)\[(\d{0,6})\]")
 
 
@@ -57,21 +61,6 @@ class PersonBulkDeleteResponse(serializers.Serializer[Any]):
     distinct_ids_not_found = serializers.ListField(child=serializers.CharField())
 
 
-class DeletionTable(serializers.Serializer[Any]):
-    """What a run met in one table; `remaining` was counted after the rows had gone."""
-
-    found = serializers.IntegerField()
-    removed = serializers.IntegerField()
-    remaining = serializers.IntegerField()
-
-
-class DeletionAsker(serializers.Serializer[Any]):
-    """Who asked, as of the time of the request."""
-
-    id = serializers.IntegerField(allow_null=True)
-    email = serializers.CharField(allow_blank=True)
-
-
 class DeletionReceipt(serializers.Serializer[Any]):
     """The proof of a deletion: who asked and when, what was found and removed, and when that was verified."""
 
@@ -92,7 +81,7 @@ class AsyncDeletionStatus(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     status = serializers.ChoiceField(choices=["pending", "completed"], read_only=True)
     delete_verified_at = serializers.DateTimeField(allow_null=True)
-    kind = serializers.ChoiceField(choices=DeletionRequest.Kind.choices)
+    kind = serializers.ChoiceField(choices=[(kind.value, kind.label) for kind in DeletionRequest.OF_PERSONS])
     receipt = DeletionReceipt(allow_null=True)
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
+from core.access.rates import CLICKHOUSE_READS
 from core.api.errors import NotFound
 from core.api.values import json_repaired
 from core.api.views import TeamViewSet
@@ -29,6 +30,7 @@ class PersonView(TeamViewSet):
     """The base of every part of the persons resource."""
 
     serializer_class = Person
+    read_limits = CLICKHOUSE_READS
 
     def _row(self, text: str) -> tuple[Any, ...]:
         row = queries.person_row(team_id=self.team.id, key=read_person_key(text))
