@@ -10,7 +10,18 @@ from benchmarks import front
 from benchmarks.report import LATEST, Measure, write
 from benchmarks.world import World, world
 
-MEASURES = ("reads", "persons", "history", "looking_back", "values", "capture", "deletion", "front")
+MEASURES = (
+    "reads",
+    "access",
+    "rate_limits",
+    "persons",
+    "history",
+    "looking_back",
+    "values",
+    "capture",
+    "deletion",
+    "front",
+)
 """Modules of this package, in the order in which they run; the names of `--only`."""
 
 

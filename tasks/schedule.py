@@ -26,6 +26,11 @@ beat_schedule = {
         "schedule": float(settings.COHORTS_CALCULATE_EVERY_SECONDS),
         "options": {"expires": settings.COHORTS_CALCULATE_EVERY_SECONDS},
     },
+    "demo-generate": {
+        "task": "tasks.demo.demo_generate",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
     "seen-events-prune": {
         "task": "tasks.outbox.seen_events_prune",
         "schedule": crontab(minute=17),

@@ -1,6 +1,7 @@
 """Stores of the whole run, and the fixtures that hand them to tests clean."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -24,6 +25,18 @@ del os.environ["DJANGO_SETTINGS_MODULE"]
 
 def pytest_unconfigure() -> None:
     _stores.end()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Add up what the tests of the authorization matrix recorded, in whichever process they ran."""
+    totals: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            totals.update({name: value for name, value in report.user_properties if name.startswith("authorization_")})
+    if totals:
+        combinations, unexpected = totals["authorization_combinations"], totals["authorization_unexpected"]
+        line = f"authorization matrix: {combinations:,} combinations, {unexpected:,} unexpected answers"
+        terminalreporter.write_line(line, green=not unexpected, red=bool(unexpected))
 
 
 @pytest.fixture(scope="session")

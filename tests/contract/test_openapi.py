@@ -21,7 +21,9 @@ from persons_api.middleware import route_label
 GOLDEN = settings.BASE_DIR / "docs" / "openapi.yaml"
 METHODS = ("get", "put", "patch", "post", "delete")
 # Pages for people, the answer to unknown paths, and the suffix form of a path that is there.
-NOT_DOCUMENTED = re.compile(r"^/(login|logout|admin(/.*)?|api/schema/(swagger-ui|redoc)|.*\.\{format\}|.*\.csv|.*\.json)?$")
+NOT_DOCUMENTED = re.compile(
+    r"^/(login|logout|admin(/.*)?|api/schema/(swagger-ui|redoc)|.*\.\{format\}|.*\.csv|.*\.json)?$"
+)
 
 
 @pytest.fixture(scope="module")
