@@ -8,7 +8,6 @@ import structlog
 from django.db import DatabaseError, connection
 from django.utils.functional import SimpleLazyObject
 from rest_framework import authentication, exceptions
-from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from core.access.context import Access
@@ -82,8 +81,8 @@ def find_key(request: Request) -> tuple[str | None, str]:
 
 
 def query_token(request: Request) -> str | None:
-    """Return the project token of the query string of a read."""
-    if "token=" not in request.META.get("QUERY_STRING", "") or request.method not in SAFE_METHODS:
+    """Return the project token of the query string."""
+    if "token=" not in request.META.get("QUERY_STRING", ""):
         return None
     return request.query_params.get("token", "").replace("\x00", "\ufffd") or None
 

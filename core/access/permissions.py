@@ -40,7 +40,7 @@ class RoutePermission(permissions.BasePermission):
         route: Route = view.route  # type: ignore[attr-defined]  # every routed view has one
         if access.caller.key_id is not None:
             _check_scopes(access, route, request.method or "")
-        if route.about is About.TEAM:
+        if route.about in _PROJECT_LEVELS:
             _check_project_token(request, access)
         if access.caller.key_id is not None and not route.ignores_restrictions:
             _check_restrictions(access, route, request.method or "", view.kwargs)

@@ -99,7 +99,7 @@ def read_target(route: Route | None, arguments: Mapping[str, Any], token: str | 
         return Target()
     if route.about is About.TEAMS_OF_CURRENT_ORGANIZATION:
         return Target(organization=Pick.CURRENT)
-    if token and route.about is About.TEAM and arguments[route.team_argument] == CURRENT:
+    if token and route.about in {About.TEAM, About.TEAM_ITSELF} and arguments[route.team_argument] == CURRENT:
         return Target(Pick.TOKEN, token, Pick.OF_TEAM)
     if route.about in {About.TEAM, About.TEAM_ITSELF}:
         team, team_id = _read_team(arguments[route.team_argument])

@@ -5,6 +5,8 @@ from uuid import uuid4
 
 from django.db import models
 
+from core.tenancy.fields import StoredJSONField
+
 
 class ActivityLog(models.Model):
     """An entry of a project's or organization's activity log; it outlives what it tells of."""
@@ -17,7 +19,7 @@ class ActivityLog(models.Model):
     activity = models.CharField(max_length=79)
     scope = models.CharField(max_length=79)
     item_id = models.CharField(max_length=72, null=True, blank=True)  # noqa: DJ001 null is what the API answers
-    detail = models.JSONField(null=True, blank=True)
+    detail = StoredJSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -111,7 +111,7 @@ def _answer(request: Request, page: Callable[..., ActivityPage]) -> dict[str, An
     number = min(_number(request, "page", 1), _MAX_PAGE)
     found = page(limit=limit, offset=(number - 1) * limit)
     if not found.entries and number > 1:
-        raise NotFound
+        raise NotFound("Invalid page.")
     return {
         "results": found.entries,
         "next": _link(request, number + 1, limit) if found.more else None,

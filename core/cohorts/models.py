@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from core.tenancy.fields import StoredJSONField
 from core.tenancy.managers import TeamScopedModel
 
 
@@ -16,8 +17,8 @@ class Cohort(TeamScopedModel):
     name = models.CharField(max_length=400, blank=True, default="")
     description = models.CharField(max_length=1000, blank=True, default="")
     is_static = models.BooleanField(default=False)
-    filters = models.JSONField(default=dict)
-    groups = models.JSONField(default=list)
+    filters = StoredJSONField(default=dict)
+    groups = StoredJSONField(default=list)
     depends_on = ArrayField(models.BigIntegerField(), default=list, help_text="The cohorts that the filters name.")
     deleted = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from django.db import models
 
+from core.tenancy.fields import StoredJSONField
 from core.tenancy.managers import TeamScopedModel
 
 
@@ -35,8 +36,8 @@ class DeletionRequest(TeamScopedModel):
     person_uuid = models.UUIDField()
     person_id = models.BigIntegerField(null=True, blank=True)
     person_deleted = models.BooleanField(default=False, db_default=False)
-    distinct_ids = models.JSONField(default=list)
-    tombstones = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
+    distinct_ids = StoredJSONField(default=list)
+    tombstones = StoredJSONField(default=list, db_default=models.Value([], models.JSONField()))
     organization_id = models.UUIDField(null=True, blank=True)
     project_name = models.CharField(max_length=200, blank=True, default="", db_default="")
     requested_at = models.DateTimeField()
@@ -49,7 +50,7 @@ class DeletionRequest(TeamScopedModel):
     attempts = models.PositiveIntegerField(default=0, db_default=0)
     last_error = models.CharField(max_length=400, blank=True, default="", db_default="")
     verified_at = models.DateTimeField(null=True, blank=True)
-    receipt = models.JSONField(null=True, blank=True)
+    receipt = StoredJSONField(null=True, blank=True)
 
     class Meta(TeamScopedModel.Meta):
         """One open request per person and kind, or per project; status lists are newest first."""
@@ -95,7 +96,7 @@ class DeletionRun(models.Model):
     requests = models.PositiveIntegerField(default=0)
     verified = models.PositiveIntegerField(default=0)
     last_error = models.CharField(max_length=400, blank=True, default="", db_default="")
-    found = models.JSONField(default=dict)
+    found = StoredJSONField(default=dict)
 
     def __str__(self) -> str:
         return f"deletion run of {self.started_at:%Y-%m-%d %H:%M}"

@@ -60,6 +60,12 @@ STORES: Final = (
 )
 """In the order of removal: what refers to another table goes before it."""
 
+_ORGANIZATION_ACTIVITY: Final = """
+DELETE FROM core_activitylog WHERE id IN (
+    SELECT id FROM core_activitylog
+    WHERE organization_id = %s AND scope NOT IN ('Organization', 'Project', 'Team') LIMIT %s)
+RETURNING 1
+"""
 _OWNERS: Final = "SELECT id FROM core_cohort WHERE team_id = %s ORDER BY id"
 _ADD_REMOVED: Final = """
 UPDATE core_deletionrequest
@@ -195,9 +201,14 @@ def project_delete(*, team_id: int) -> None:
 
 
 def organizations_sweep() -> None:
-    """Delete the rows of organizations that were deleted and have no project left, with their memberships and roles."""
+    """Delete the rows of organizations that were deleted and have no project left, with their memberships and roles.
+
+    Of their activity, what tells of the organization and of projects stays; what names members, roles and keys goes.
+    """
     waiting = Organization.with_deleted.filter(deleted_at__isnull=False, teams__isnull=True, projects__isnull=True)
     for organization_id in list(waiting.values_list("id", flat=True)):
+        while execute(_ORGANIZATION_ACTIVITY, [organization_id, BATCH]):
+            pass
         with transaction.atomic():
             locked = Organization.with_deleted.select_for_update().filter(id=organization_id)
             if list(locked) and not Project.objects.filter(organization_id=organization_id).exists():

@@ -5,6 +5,8 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Now
 
+from core.tenancy.fields import StoredJSONField
+
 
 class IdempotentAnswer(models.Model):
     """The answer to one key of one caller, written in the transaction of its effect."""
@@ -22,7 +24,7 @@ class IdempotentAnswer(models.Model):
     request_hash = models.BinaryField(max_length=32)
     team_id = models.BigIntegerField(null=True, blank=True)
     status = models.PositiveSmallIntegerField()
-    headers = models.JSONField(default=dict)
+    headers = StoredJSONField(default=dict)
     body = models.BinaryField()
     withheld = models.CharField(max_length=8, choices=Withheld, default="", db_default="", blank=True)
     created_at = models.DateTimeField(db_default=Now())

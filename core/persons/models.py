@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import MD5, Cast, Coalesce, Concat, Now
 
+from core.tenancy.fields import StoredJSONField
 from core.tenancy.managers import TeamScopedModel
 
 
@@ -16,7 +17,7 @@ class Person(TeamScopedModel):
     id = models.BigAutoField(primary_key=True)
     team = models.ForeignKey("core.Team", on_delete=models.CASCADE, related_name="+", db_index=False)
     uuid = models.UUIDField()
-    properties = models.JSONField(default=dict)
+    properties = StoredJSONField(default=dict)
     created_at = models.DateTimeField()
     is_identified = models.BooleanField(default=False)
     version = models.BigIntegerField(default=0)
@@ -159,7 +160,7 @@ class Group(TeamScopedModel):
     team = models.ForeignKey("core.Team", on_delete=models.CASCADE, related_name="+", db_index=False)
     group_type_index = models.PositiveSmallIntegerField()
     group_key = models.CharField(max_length=400)
-    properties = models.JSONField(default=dict)
+    properties = StoredJSONField(default=dict)
     version = models.BigIntegerField(default=0)
     created_at = models.DateTimeField()
 

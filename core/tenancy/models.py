@@ -8,6 +8,8 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, Permis
 from django.db import models
 from django.db.models.functions import Lower
 
+from core.tenancy.fields import StoredJSONField
+
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -169,9 +171,9 @@ class Team(models.Model):
     ingested_event = models.BooleanField(default=False)
     is_demo = models.BooleanField(default=False)
     person_processing_opt_out = models.BooleanField(default=False)
-    person_display_name_properties = models.JSONField(null=True, blank=True)
-    settings = models.JSONField(default=dict, help_text="Every other field of the Team object that was ever set.")
-    rate_limits = models.JSONField(
+    person_display_name_properties = StoredJSONField(null=True, blank=True)
+    settings = StoredJSONField(default=dict, help_text="Every other field of the Team object that was ever set.")
+    rate_limits = StoredJSONField(
         null=True, blank=True, help_text='Limits of this project alone, such as {"burst": "1000/minute"}.'
     )
     is_generating_demo_data = models.BooleanField(default=False, db_default=False)

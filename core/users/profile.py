@@ -11,6 +11,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from core.access.context import Access
 from core.access.windows import Window, windows_at
 from core.api.errors import ApiError, Invalid, NotFound
 from core.tenancy.models import Organization, OrganizationMembership, Team, User
@@ -37,23 +38,24 @@ class TooManyAttempts(ApiError):  # noqa: N818 as the other errors of the API
         self.retry_after = seconds
 
 
-def user_update(*, user_id: int, fields: Mapping[str, Any]) -> User:
-    """Change what `fields` names and return the user; all of it or nothing.
+def user_update(*, access: Access, fields: Mapping[str, Any]) -> User:
+    """Change what `fields` names of the caller and return the user; all of it or nothing.
 
     `set_current_team` and `set_current_organization` must be the user's own, a project brings its organization
-    along, and an organization its first project. An empty `password` is none; a new one needs `current_password`,
-    unless there is none to give. Raises Invalid with the attr that is wrong, and TooManyAttempts.
+    along, and an organization its first project. For a restricted key what it may not reach does not exist, and
+    one of projects can choose no organization but with one of them. An empty `password` is none; a new one needs
+    `current_password`, unless there is none to give. Raises Invalid with the attr that is wrong, and TooManyAttempts.
     """
     with transaction.atomic():
         # Not FOR UPDATE: rows that name the user, such as entries of the activity log, are written meanwhile.
-        user = User.objects.select_for_update(no_key=True).filter(pk=user_id, is_active=True).first()
+        user = User.objects.select_for_update(no_key=True).filter(pk=access.caller.user_id, is_active=True).first()
         if user is None:
             raise NotFound
         changed = [name for name in _NAMES if name in fields]
         for name in changed:
             setattr(user, name, fields[name])
         if "set_current_team" in fields or "set_current_organization" in fields:
-            _set_current(user, fields.get("set_current_organization"), fields.get("set_current_team"))
+            _set_current(user, access, fields.get("set_current_organization"), fields.get("set_current_team"))
             changed += ["current_organization", "current_team"]
         if fields.get("password"):
             _check_password(user, fields.get("current_password"), fields["password"])
@@ -64,8 +66,10 @@ def user_update(*, user_id: int, fields: Mapping[str, Any]) -> User:
     return user
 
 
-def _set_current(user: User, organization_id: UUID | None, team_id: int | None) -> None:
+def _set_current(user: User, access: Access, organization_id: UUID | None, team_id: int | None) -> None:
     if organization_id is not None:
+        if not access.allows_organization(organization_id) or (access.scoped_teams and team_id is None):
+            _refuse("set_current_organization", organization_id)
         membership = OrganizationMembership.objects.filter(user=user, organization_id=organization_id)
         if not membership.exists() or not Organization.objects.filter(pk=organization_id).exists():
             _refuse("set_current_organization", organization_id)
@@ -74,7 +78,7 @@ def _set_current(user: User, organization_id: UUID | None, team_id: int | None) 
     if team_id is not None:
         own = Team.objects.filter(organization__memberships__user=user)
         team = own.filter(pk=team_id).first() if abs(team_id) <= MAX_ID else None
-        if team is None:
+        if team is None or not (access.allows_team(team.id) and access.allows_organization(team.organization_id)):
             _refuse("set_current_team", team_id)
         if organization_id not in {None, team.organization_id}:
             raise Invalid(CONTRADICTION, attr="set_current_team")

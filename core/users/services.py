@@ -60,9 +60,12 @@ def key_update(*, key: PersonalAPIKey, changes: dict[str, Any]) -> PersonalAPIKe
         if "scopes" in wanted:
             wanted["scopes"] = list(dict.fromkeys(wanted["scopes"]))
         if "scoped_teams" in wanted:
-            wanted["scoped_teams"] = _check_teams(key.user, wanted["scoped_teams"] or ())
+            wanted["scoped_teams"] = _check_teams(key.user, wanted["scoped_teams"] or (), has=key.scoped_teams or ())
         if "scoped_organizations" in wanted:
-            wanted["scoped_organizations"] = _check_organizations(key.user, wanted["scoped_organizations"] or ())
+            organizations = wanted["scoped_organizations"] or ()
+            wanted["scoped_organizations"] = _check_organizations(
+                key.user, organizations, has=key.scoped_organizations or ()
+            )
         for name in LOGGED_FIELDS:
             setattr(key, name, wanted.get(name, before[name]))
         if logged := changes_between(_SCOPE, before, _logged(key)):
@@ -101,26 +104,30 @@ def _lock(key: PersonalAPIKey) -> PersonalAPIKey:
     return found
 
 
-def _check_teams(user: User, wanted: Sequence[int]) -> list[int]:
+def _check_teams(user: User, wanted: Sequence[int], has: Sequence[int] = ()) -> list[int]:
+    """Return the ids without repetition; those that the key has may be gone by now, for they narrow it all the same."""
     unique = sorted(set(wanted))
-    if unique and any(abs(team_id) >= 2**63 for team_id in unique):
+    new = set(unique) - set(has)
+    if any(abs(team_id) >= 2**63 for team_id in new):
         found = 0
     else:
-        found = Team.objects.filter(pk__in=unique, organization__memberships__user=user).count() if unique else 0
-    if found != len(unique):
+        found = Team.objects.filter(pk__in=new, organization__memberships__user=user).count() if new else 0
+    if found != len(new):
         message = "You must be a member of all teams that you are scoping the key to."
         raise Invalid(message, attr="scoped_teams")
     return unique
 
 
-def _check_organizations(user: User, wanted: Sequence[str]) -> list[str]:
+def _check_organizations(user: User, wanted: Sequence[str], has: Sequence[str] = ()) -> list[str]:
+    """Return the ids without repetition, as _check_teams does."""
     try:
         unique = sorted({str(UUID(text)) for text in wanted})
     except ValueError as error:
         message = "Invalid organization UUID"
         raise Invalid(message, attr="scoped_organizations") from error
-    found = OrganizationMembership.objects.filter(user=user, organization_id__in=unique).count() if unique else 0
-    if found != len(unique):
+    new = set(unique) - set(has)
+    found = OrganizationMembership.objects.filter(user=user, organization_id__in=new).count() if new else 0
+    if found != len(new):
         message = "You must be a member of all organizations that you are scoping the key to."
         raise Invalid(message, attr="scoped_organizations")
     return unique

@@ -9,6 +9,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.access.context import Access
 from core.access.models import PersonalAPIKey
 from core.access.permissions import UNSUPPORTED
 from core.access.routing import CURRENT
@@ -24,12 +25,18 @@ from core.users.profile import user_update
 from core.users.serializers import PersonalAPIKeySerializer, UserSerializer
 
 
-def user_object(user: User) -> dict[str, Any]:
-    """Return the user with what `@current` means and every organization."""
-    organizations = organizations_of(user_id=user.pk)
+def user_object(user: User, access: Access) -> dict[str, Any]:
+    """Return the user with what `@current` means and every organization; a restricted key sees what it may reach."""
+    organizations = organizations_of(user_id=user.pk, ids=access.scoped_organizations)
+    if access.scoped_teams:
+        reached, _ = visible_teams(user_id=user.pk, organization_id=None, teams=access.scoped_teams)
+        own = {row["organization"] for row in reached}
+        organizations = [row for row in organizations if row["id"] in own]
     chosen = next((row for row in organizations if row["id"] == user.current_organization_id), None)
     current = chosen or (organizations[0] if organizations else None)
-    teams, _ = visible_teams(user_id=user.pk, organization_id=current["id"]) if current else ([], 0)
+    teams, _ = (
+        visible_teams(user_id=user.pk, organization_id=current["id"], teams=access.scoped_teams) if current else ([], 0)
+    )
     team = next((row for row in teams if row["id"] == user.current_team_id), teams[0] if teams else None)
     return {
         "id": user.pk,
@@ -66,14 +73,14 @@ def user_object(user: User) -> dict[str, Any]:
     partial_update=extend_schema(summary="Change the caller", request=UserSerializer, responses=UserSerializer),
 )
 class UserViewSet(ApiViewSet):
-    """The caller, as `@me` or by uuid; works with keys restricted to any project or organization."""
+    """The caller, as `@me` or by uuid. Restricted keys work here too: they see and choose what they may reach."""
 
     ignores_restrictions = True
 
     def retrieve(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
         """Who the key or session belongs to."""
         del request
-        return Response(user_object(self._caller_only()))
+        return Response(user_object(self._caller_only(), self.access))
 
     def partial_update(self, request: Request, **_: Any) -> Response:  # noqa: ANN401 URL arguments
         """Change the name, what `@current` means or, with a session, the password; the rest is read-only here."""
@@ -83,11 +90,11 @@ class UserViewSet(ApiViewSet):
         is_new_password = bool(body.validated_data.get("password"))
         if is_new_password and self.caller.is_key:
             raise PermissionDenied(UNSUPPORTED)
-        user = user_update(user_id=self.caller.user_id, fields=body.validated_data)
+        user = user_update(access=self.access, fields=body.validated_data)
         if is_new_password:
             # Every other session of the user ends, for each knows the hash it began with.
             update_session_auth_hash(request._request, user)  # noqa: SLF001 DRF keeps Django's request there
-        return Response(user_object(user))
+        return Response(user_object(user, self.access))
 
     def _caller_only(self) -> User:
         user = User.objects.get(pk=self.caller.user_id)

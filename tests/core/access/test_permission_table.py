@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.tenancy.models import Organization, OrganizationMembership, Project
+from core.tenancy.models import Organization, OrganizationMembership, Project, Team
 from tests.core.conftest import Cast
 from tests.core.http import Caller, parsed, problem
 from tests.factories import make_key, make_user
@@ -197,6 +197,25 @@ def test_project_token_in_the_query_chooses_the_current_project(cast: Cast) -> N
     assert parsed(response)["results"][0]["id"] == cast.other_team.pk
     refused = cast.as_owner().get(f"{persons('@current')}?token={cast.outside_team.api_token}")
     assert problem(refused) == forbidden("You don't have access to the project.")
+
+
+@pytest.mark.parametrize(("method", "suffix"), [("GET", ""), ("GET", "activity/"), ("PATCH", ""), ("DELETE", "")])
+@pytest.mark.parametrize("prefix", ["/api/projects", "/api/environments", "/api/organizations/@current/projects"])
+def test_a_project_itself_must_agree_with_the_token_too(cast: Cast, prefix: str, method: str, suffix: str) -> None:
+    caller, path = cast.as_owner(), f"{prefix}/{cast.team.pk}/{suffix}"
+    assert problem(caller(method, f"{path}?token={cast.other_team.api_token}", {}))[0] == 403
+    assert problem(caller(method, f"{path}?token=phc_unknown", {}))[0] == 401
+    assert Team.objects.filter(pk=cast.team.pk).exists()
+    assert caller(method, f"{path}?token={cast.team.api_token}", {}).status_code in {200, 204}
+
+
+def test_the_token_chooses_the_current_project_for_writes_as_well(cast: Cast) -> None:
+    path = f"/api/projects/@current/?token={cast.other_team.api_token}"
+    assert parsed(cast.as_owner()("PATCH", path, {"name": "Chosen"}))["id"] == cast.other_team.pk
+    assert Team.objects.get(pk=cast.team.pk).name != "Chosen"
+    foreign = f"/api/projects/@current/?token={cast.outside_team.api_token}"
+    assert problem(cast.as_owner()("DELETE", foreign)) == missing("Not found.")
+    assert Team.objects.filter(pk=cast.outside_team.pk).exists()
 
 
 def test_unknown_paths_under_api_are_json_404(cast: Cast) -> None:

@@ -269,11 +269,15 @@ def test_with_its_organization_it_leaves_a_receipt_for_the_operator(
 def test_an_organization_without_projects_goes_with_the_next_run(clickhouse: ModuleType, run: Run) -> None:
     organization = make_organization()
     owner = make_user(organization)
-    assert Caller(make_key(owner))("DELETE", f"/api/organizations/{organization.id}/").status_code == 204
+    caller = Caller(make_key(owner))
+    assert caller("POST", f"/api/organizations/{organization.id}/roles/", {"name": "Support"}).status_code == 201
+    assert caller("DELETE", f"/api/organizations/{organization.id}/").status_code == 204
     assert Organization.with_deleted.filter(id=organization.id).exists()
     assert run() == []
     assert not Organization.with_deleted.filter(id=organization.id).exists()
     assert User.objects.filter(id=owner.id).exists()
+    entries = ActivityLog.objects.filter(organization_id=organization.id)
+    assert set(entries.values_list("scope", flat=True)) == {"Organization"}
 
 
 def test_the_dry_run_counts_what_the_run_erases(street: Street, clickhouse: ModuleType, run: Run) -> None:

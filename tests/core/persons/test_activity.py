@@ -167,7 +167,7 @@ def test_numbers_that_are_none_are_refused(api: Api, name: str, text: str, code:
 def test_a_page_beyond_the_end_is_not_found(api: Api, team: Team, page: str) -> None:
     fill(team, 3)
     answer = api.get("/activity/", page=page)
-    assert (answer.status_code, answer.json()["detail"]) == (404, "Not found.")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "Invalid page.")
 
 
 def test_an_empty_log_is_an_empty_page(api: Api) -> None:

@@ -25,6 +25,20 @@ def test_members_change_projects_under_every_prefix(cast: Cast, prefix: str, met
     assert parsed(cast.as_member()(method, f"{prefix}/@current/", {"name": "Again"}))["id"] == cast.team.pk
 
 
+@pytest.mark.parametrize("number", ["1e20", "-1e19", "18446744073709551616", "1e308", "-9223372036854775809"])
+def test_numbers_beyond_64_bits_do_no_harm(cast: Cast, number: str) -> None:
+    path = path_of(cast.team)
+    for field, value in (("extra_settings", '{"a": %s}'), ("session_recording_url_trigger_config", '[{"n": %s}]')):
+        body = f'{{"{field}": {value % number}, "session_recording_opt_in": true}}'
+        assert cast.as_owner()("PATCH", path, body.encode()).status_code == 200
+    stored = whole(cast)
+    assert stored["extra_settings"]["a"] == pytest.approx(float(number))
+    assert cast.as_owner()("PUT", path, {**stored, "name": "Renamed"}).status_code == 200
+    assert whole(cast)["extra_settings"] == stored["extra_settings"]
+    assert cast.as_owner().get(f"{path}activity/").status_code == 200
+    assert Caller().get(f"/array/{cast.team.api_token}/config").status_code == 200
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_every_change_needs_project_write(cast: Cast, prefix: str) -> None:
     reader = Caller(make_key(cast.owner, scopes=["project:read"]))

@@ -36,6 +36,34 @@ def test_restricted_keys_work_with_user_read(cast: Cast) -> None:
     assert problem(Caller(make_key(cast.owner, scopes=["person:read"])).get(ME))[0] == 403
 
 
+def test_a_key_of_one_project_is_shown_and_chooses_nothing_else(cast: Cast) -> None:
+    key = Caller(make_key(cast.owner, scoped_teams=[cast.other_team.pk]))
+    answer = parsed(key.get(ME))
+    assert answer["team"]["id"] == cast.other_team.pk
+    assert [team["id"] for team in answer["organization"]["teams"]] == [cast.other_team.pk]
+    assert cast.team.api_token not in str(answer)
+    for body in (
+        {"set_current_team": cast.team.pk},
+        {"set_current_organization": str(cast.organization.pk)},
+        {"set_current_team": cast.team.pk, "set_current_organization": str(cast.organization.pk)},
+    ):
+        assert problem(key("PATCH", ME, body))[:3] == (400, "validation_error", "does_not_exist")
+    cast.owner.refresh_from_db()
+    assert cast.owner.current_team_id == cast.team.pk
+    assert parsed(key("PATCH", ME, {"set_current_team": cast.other_team.pk}))["team"]["id"] == cast.other_team.pk
+
+
+def test_a_key_of_one_organization_is_shown_and_chooses_nothing_else(cast: Cast) -> None:
+    OrganizationMembership.objects.create(organization=cast.outside, user=cast.owner, level=1)
+    key = Caller(make_key(cast.owner, scoped_organizations=[str(cast.outside.pk)]))
+    answer = parsed(key.get(ME))
+    assert [row["id"] for row in answer["organizations"]] == [str(cast.outside.pk)]
+    assert (answer["organization"]["id"], answer["team"]["id"]) == (str(cast.outside.pk), cast.outside_team.pk)
+    for body in ({"set_current_team": cast.team.pk}, {"set_current_organization": str(cast.organization.pk)}):
+        assert problem(key("PATCH", ME, body))[:3] == (400, "validation_error", "does_not_exist")
+    assert key("PATCH", ME, {"set_current_organization": str(cast.outside.pk)}).status_code == 200
+
+
 def test_other_users_are_not_shown(cast: Cast) -> None:
     assert parsed(cast.as_owner().get(f"/api/users/{cast.owner.uuid}/"))["id"] == cast.owner.pk
     assert problem(cast.as_owner().get(f"/api/users/{cast.member.uuid}/"))[0] == 404

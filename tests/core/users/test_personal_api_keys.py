@@ -6,6 +6,7 @@ import pytest
 
 from core.access.models import PersonalAPIKey, hash_key_value
 from core.activity.models import ActivityLog
+from core.projects.deleting import projects_delete
 from core.tenancy.models import OrganizationMembership
 from tests.core.conftest import Cast
 from tests.core.http import Caller, parsed, problem
@@ -167,6 +168,19 @@ def test_whole_keys_can_be_sent_back(cast: Cast, browser: CheckedClient) -> None
     assert parsed(send(browser, "PATCH", f"{KEYS}/{made['id']}", {})) == shown
     assert Caller(made["value"]).get("/api/users/@me/").status_code == 200
     assert ActivityLog.objects.filter(scope="PersonalAPIKey").count() == 1
+
+
+def test_a_key_of_a_deleted_project_can_be_sent_back_but_no_other_gets_it(cast: Cast, browser: CheckedClient) -> None:
+    key_id = PersonalAPIKey.objects.get(user=cast.owner).pk
+    PersonalAPIKey.objects.filter(pk=key_id).update(scoped_teams=[cast.team.pk])
+    projects_delete(organization_id=cast.organization.pk, team_ids=[cast.team.pk], user_id=None)
+    path = f"/api/personal_api_keys/{key_id}/"
+    whole = {**parsed(browser.get(path)), "label": "renamed"}
+    answer = parsed(browser.patch(path, whole, content_type="application/json"))
+    assert (answer["label"], answer["scoped_teams"]) == ("renamed", [cast.team.pk])
+    wish = {"label": "new", "scopes": ["*"], "scoped_teams": [cast.team.pk]}
+    refused = browser.post("/api/personal_api_keys/", wish, content_type="application/json")
+    assert problem(refused)[4] == "scoped_teams"
 
 
 def test_restrictions_can_be_lifted(cast: Cast, browser: CheckedClient) -> None:
