@@ -10,7 +10,7 @@ from core.access.auth import query_token
 from core.access.context import Access
 from core.access.routing import CURRENT, About, Route
 from core.access.scopes import missing_scope
-from core.access.sessions import signed_in_lately
+from core.access.sessions import SIGN_IN_AGAIN_CODE, signed_in_lately
 from core.tenancy.models import Level, Team
 
 if TYPE_CHECKING:  # DRF's views read this module's class from the settings while they are imported
@@ -137,7 +137,7 @@ def _check_level(access: Access, route: Route, method: str) -> None:
 
 def _check_session_age(request: Request) -> None:
     if request.method not in permissions.SAFE_METHODS and not signed_in_lately(request.session):
-        raise exceptions.PermissionDenied(SIGN_IN_AGAIN, code="sensitive_action_required_reauth")
+        raise exceptions.PermissionDenied(SIGN_IN_AGAIN, code=SIGN_IN_AGAIN_CODE)
 
 
 def _check_organization_membership(access: Access, route: Route, arguments: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@ from django.http import HttpRequest
 
 SIGNED_IN_AT: Final = "signed_in_at"
 """The key in the session; the value is in seconds since 1970."""
+SIGN_IN_AGAIN_CODE: Final = "sensitive_action_required_reauth"
+"""The code of the error that a session gets which signed in too long ago."""
 
 
 def sign_in_note(sender: object, request: HttpRequest, **_: Any) -> None:  # noqa: ANN401 what Django's signal carries

@@ -29,6 +29,7 @@ _KEY_PARAMETER: Final = "personal_api_key"
 _SUCCESS: Final = range(200, 300)
 _ARGUMENT: Final = re.compile(r"\{\w+\}")
 _NAMES: Final = ("name", "label", "email", "id")
+_UNITS: Final = ((3600, "hour"), (60, "minute"), (1, "second"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +177,31 @@ def objects_of(shown: Shown) -> list[tuple[str, str]]:
     ]
 
 
-def _name_of(row: Mapping[str, Any]) -> str:
+def name_of_object(shown: Shown) -> str:
+    """Return what the object of a page is called, by its answer; empty where it has no name."""
+    value = shown.value if shown.is_good else None
+    return _name_of(value, default="") if isinstance(value, Mapping) else ""
+
+
+def has_secret(shown: Shown) -> bool:
+    """Whether this answer is the only one that has a secret value in it."""
+    handler = operations.handler_of(shown.view, str(shown.request.method))
+    return shown.is_good and getattr(handler, "secret_answer", False)
+
+
+def span_of(seconds: int) -> str:
+    """Return a time span in words, in the largest unit that divides it."""
+    length, unit = next((length, unit) for length, unit in _UNITS if seconds % length == 0)
+    count = seconds // length
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def _name_of(row: Mapping[str, Any], default: str = "?") -> str:
     user = row.get("user")
     named = [row.get(name) for name in _NAMES]
     if isinstance(user, Mapping):
         named.insert(0, user.get("email"))
-    return next((str(name)[:80] for name in named if name is not None and str(name).strip()), "?")
+    return next((str(name)[:80] for name in named if name is not None and str(name).strip()), default)
 
 
 def _is_step(shape: str, here: str) -> bool:

@@ -48,6 +48,13 @@ def summary(view: "APIView", method: str) -> str:
     return " ".join(text.strip().partition("\n\n")[0].split())
 
 
+def description(view: "APIView", method: str) -> str:
+    """Return what the operation does in all its words; what it does in short where there are no more."""
+    with _schema(view, method) as schema:
+        text = "" if schema is None else str(schema.get_description() or schema.get_summary() or "")
+    return " ".join(text.split())
+
+
 @contextmanager
 def _schema(view: Any, method: str) -> Iterator[Any]:  # noqa: ANN401 spectacular's schemas are made on the fly
     """Yield the schema of an operation, while the view takes itself for one that serves it; None for no operation."""

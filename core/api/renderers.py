@@ -5,16 +5,17 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from django.conf import settings
 from django.contrib.auth import get_user
 from django.utils.safestring import SafeString
 from rest_framework import exceptions, renderers
 from rest_framework.request import Request, override_method
 
-from core.api import browsing
-from core.api.errors import ApiError
+from core.access.sessions import SIGN_IN_AGAIN_CODE
+from core.api import browsing, operations
+from core.api.errors import ApiError, problem_of
 from core.api.forms import with_code
 from core.api.json import dumps, loads
-from core.api.operations import handler_of
 
 if TYPE_CHECKING:  # DRF's views read these classes from the settings while they are imported
     from rest_framework.views import APIView
@@ -108,13 +109,7 @@ class BrowsableRenderer(renderers.BrowsableAPIRenderer):
     def show_form_for_method(self, view: "APIView", method: str, request: Request, obj: object) -> bool:
         """Offer what this caller may do here, but nothing that always answers 405."""
         del obj
-        if method not in view.allowed_methods or (method != "OPTIONS" and handler_of(view, method) is None):
-            return False
-        try:
-            view.check_permissions(request)
-        except (exceptions.APIException, ApiError):
-            return False
-        return True
+        return _is_served(view, method) and _refusal(view, request) is None
 
     def get_filter_form(self, data: Any, view: "APIView", request: Request) -> None:  # noqa: ANN401
         """Leave the query string to the page's own form."""
@@ -143,22 +138,57 @@ class BrowsableRenderer(renderers.BrowsableAPIRenderer):
         view, request, response = (renderer_context[name] for name in ("view", "request", "response"))
         response.headers["Content-Security-Policy"] = browsing.CONTENT_SECURITY_POLICY
         _authenticate_again(request)
-        offered = [method for method in _BODY_METHODS if self._offers(view, method, request)]
+        offered, waiting = _methods(view, request)
         context: dict[str, Any] = super().get_context(data, accepted_media_type, renderer_context)
         shown = browsing.Shown(view=view, request=request, status=response.status_code, data=data)
-        context["display_edit_forms"] = response.status_code not in _WITHOUT_FORMS
+        # Its forms are offered all the same: they keep what was typed until the person has signed in.
+        too_late = response.status_code == HTTPStatus.FORBIDDEN and data.get("code") == SIGN_IN_AGAIN_CODE
+        if too_late and request.method in _BODY_METHODS:
+            offered = [method for method in waiting if method in _BODY_METHODS]
+        context["display_edit_forms"] = too_late or response.status_code not in _WITHOUT_FORMS
+        if waiting and context["display_edit_forms"]:
+            context["signed_in_before"] = browsing.span_of(settings.SESSION_SENSITIVE_ACTIONS_AGE)
+            context["is_too_late"] = too_late
         context["panels"] = browsing.panels(shown, offered)
         context["query_fields"] = browsing.query_fields(shown, "GET")
         context["delete_fields"] = browsing.query_fields(shown, "DELETE")
+        context["delete_effect"] = with_code(operations.description(view, "DELETE"))
+        context["object_name"] = browsing.name_of_object(shown)
+        context["has_secret"] = browsing.has_secret(shown)
         context["below"] = browsing.pages_below(shown)
         context["objects"] = browsing.objects_of(shown)
         context["address"] = browsing.address(request)
         context["formats"] = browsing.formats(shown)
         return context
 
-    def _offers(self, view: "APIView", method: str, request: Request) -> bool:
+
+def _is_served(view: "APIView", method: str) -> bool:
+    return method in view.allowed_methods and (method == "OPTIONS" or operations.handler_of(view, method) is not None)
+
+
+def _refusal(view: "APIView", request: Request) -> str | None:
+    """Return the code of the error with which this caller would be refused; None for who may do it."""
+    try:
+        view.check_permissions(request)
+    except (exceptions.APIException, ApiError) as error:
+        return problem_of(error).code
+    return None
+
+
+def _methods(view: "APIView", request: Request) -> tuple[list[str], list[str]]:
+    """Return the methods with a body that the caller may use, and all methods that only want a new sign-in."""
+    offered: list[str] = []
+    waiting: list[str] = []
+    for method in (*_BODY_METHODS, "DELETE"):
+        if not _is_served(view, method):
+            continue
         with override_method(view, request, method) as overridden:
-            return self.show_form_for_method(view, method, overridden, None)
+            code = _refusal(view, overridden)
+        if code == SIGN_IN_AGAIN_CODE:
+            waiting.append(method)
+        elif code is None and method in _BODY_METHODS:
+            offered.append(method)
+    return offered, waiting
 
 
 def _authenticate_again(request: Request) -> None:

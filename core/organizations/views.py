@@ -88,7 +88,10 @@ class OrganizationViewSet(ApiViewSet):
     )
     @at_least(Level.OWNER)
     def destroy(self, request: Request, **_: object) -> Answer:
-        """Delete an organization with all its projects and their data. Nobody sees it any more at once."""
+        """Delete an organization for good, with all its projects.
+
+        All persons, events and recordings of these are erased and cannot be restored. Nobody sees it any more at once.
+        """
         del request
         services.organization_delete(author=self._author())
         return Answer(None, status=status.HTTP_204_NO_CONTENT)

@@ -60,7 +60,10 @@ class _ProjectView(ApiViewSet):
     @extend_schema(request=None, responses={204: OpenApiResponse(description="Deleted.")})
     @at_least(Level.ADMIN)
     def destroy(self, request: Request, **_: object) -> Answer:
-        """Delete the project. Its token is refused at once; the deletion job erases its data and writes a receipt."""
+        """Delete the project for good: all its persons, events and recordings are erased and cannot be restored.
+
+        Its token is refused at once; the deletion job erases the data and writes a receipt.
+        """
         del request
         team = self._team
         projects_delete(organization_id=team.organization_id, team_ids=[team.id], user_id=self.caller.user_id)

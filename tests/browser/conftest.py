@@ -79,8 +79,8 @@ class Page:
         element.send_keys(text)
 
     def answer(self) -> Any:
-        """The JSON that a browsable page shows."""
-        return orjson.loads(self.text("pre.answer"))
+        """The JSON that a browsable page shows, once all of it is there."""
+        return self.until(lambda: (orjson.loads(self.text("pre.answer")),))[0]
 
     def status(self) -> str:
         return self.text(".status")

@@ -1,8 +1,10 @@
 """People at work in a real Chromium: forms, the documents, the admin."""
 
+from urllib.parse import quote
+
 import pytest
 
-from tests.browser.conftest import EMAIL, Page
+from tests.browser.conftest import EMAIL, PASSWORD, Page
 from tests.support.processes import RunningServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("servers")]
@@ -125,6 +127,64 @@ def test_swagger_ui_calls_the_list_of_persons_with_a_key(page: Page, server: Run
     assert page.driver.save_screenshot(str(page.screenshots / "swagger-persons.png"))
     # The key is nowhere but in the request that was asked for.
     assert page.driver.execute_script("return JSON.stringify({...localStorage})").find("phx_") == -1  # type: ignore[no-untyped-call]
+
+
+def test_who_signed_in_too_long_ago_signs_in_again_and_goes_on(page: Page, server: RunningServer) -> None:
+    page.sign_in()
+    page.until(lambda: page.driver.current_url.endswith("/api/"))
+    roles = "/api/organizations/@current/roles/"
+    page.open(roles)
+    page.fill("#post-form [name=name]", "Late <b>crew</b>")
+    age_sessions(server)
+    page.find("#post-form button").click()
+    page.until(lambda: page.status() == "403 Forbidden")
+    assert page.find("#sign-in-again").text.startswith("You signed in more than 2 hours ago. Nothing was changed.")
+    page.shoot("sign-in-again")
+    assert page.find("#post-form [name=name]").get_attribute("value") == "Late <b>crew</b>"
+
+    first = page.driver.current_window_handle
+    page.find("#sign-in-again a").click()
+    page.until(lambda: len(page.driver.window_handles) == 2)
+    page.driver.switch_to.window(next(one for one in page.driver.window_handles if one != first))
+    page.fill("[name=username]", EMAIL)
+    page.fill("[name=password]", PASSWORD)
+    page.find("main button").click()
+    page.until(lambda: page.driver.current_url.endswith(roles))
+    page.driver.close()
+    page.driver.switch_to.window(first)
+    # Signing in has changed the CSRF token, which the form that is still open has to learn.
+    page.find("#post-form button").click()
+    page.until(lambda: page.status() == "201 Created")
+    made = page.answer()
+    assert made["name"] == "Late <b>crew</b>"
+
+    page.open(f"{roles}{made['id']}/")
+    age_sessions(server)
+    page.find("[data-opens=delete-dialog]").click()
+    assert "Late <b>crew</b>" in page.find("#delete-dialog p").text
+    page.find("#delete-dialog .danger").click()
+    page.until(lambda: page.status() == "403 Forbidden")
+    assert page.find("#sign-in-again a").get_attribute("href").endswith(quote(f"{roles}{made['id']}/", safe=""))
+    page.sign_in()
+    page.until(lambda: page.driver.current_url.endswith("/api/"))
+    page.open(f"{roles}{made['id']}/")
+    page.find("[data-opens=delete-dialog]").click()
+    page.find("#delete-dialog .danger").click()
+    page.until(lambda: page.status() == "204 No Content")
+
+
+def age_sessions(server: RunningServer) -> None:
+    """Let every session have signed in three hours earlier."""
+    program = (
+        "from django.contrib.sessions.backends.db import SessionStore\n"
+        "from django.contrib.sessions.models import Session\n"
+        "from core.access.sessions import SIGNED_IN_AT\n"
+        "for row in Session.objects.all():\n"
+        "    store = SessionStore(row.session_key)\n"
+        "    store[SIGNED_IN_AT] = store.get(SIGNED_IN_AT, 0) - 3 * 3600\n"
+        "    store.save()\n"
+    )
+    server.manage("shell", "-c", program)
 
 
 def test_redoc_shows_every_operation(page: Page) -> None:

@@ -126,3 +126,97 @@ def test_signing_in_and_out_need_the_csrf_token(cast: Cast, browser: Client) -> 
     page_token = token_of(browser, "/api/projects/")
     assert browser.post("/logout/", {"csrfmiddlewaretoken": page_token}).status_code == 302
     assert browser.get("/api/users/@me/").status_code == 401
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
+ANY = ["*/*", "application/json", "application/json, text/html", "application/json, text/plain, */*", "q;=,;", ""]
+
+
+@pytest.mark.parametrize("path", ["/nope", "/api/nope/", "/api/<script>alert(1)</script>"])
+def test_people_at_an_unknown_path_get_a_page_with_links(path: str, client: Client) -> None:
+    response = client.get(path, headers=BROWSER)
+    page = response.content.decode()
+    assert (response.status_code, response.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert response.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+    assert response.headers["Vary"] == "Accept"
+    assert f"<code>{html.escape(path)}</code>" in page
+    for link in ("/api/", "/api/schema/swagger-ui/", "/"):
+        assert f'<a href="{link}">' in page
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize("accept", ANY)
+def test_programs_at_an_unknown_path_get_the_envelope(accept: str, client: Client) -> None:
+    for headers in ({"Accept": accept}, {}):
+        response = client.get("/api/nope/", headers=headers)
+        assert response.status_code == 404
+        assert response.json() == {
+            "type": "invalid_request", "code": "not_found", "detail": "Endpoint not found.", "attr": None,
+        }  # fmt: skip
+
+
+def test_users_see_who_they_are_on_the_page_of_an_unknown_path(cast: Cast, browser: Client) -> None:
+    sign_in(browser, cast)
+    page = browser.get("/api/nope/", headers=BROWSER).content.decode()
+    assert cast.owner.email in page
+    assert 'href="/login/' not in page
+
+
+def test_who_opens_the_logout_page_is_asked_first(cast: Cast, browser: Client) -> None:
+    assert b"You are not logged in." in browser.get("/logout/", headers=BROWSER).content
+    sign_in(browser, cast)
+    response = browser.get("/logout/", headers=BROWSER)
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert response.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+    assert '<a href="/api/" class="button quiet">' in page
+    assert browser.get("/api/users/@me/").status_code == 200
+    form = re.search(r"<main.*?<form method=\"post\">.*?name=\"csrfmiddlewaretoken\" value=\"(\w+)\"", page, re.DOTALL)
+    assert form is not None
+    assert browser.post("/logout/", {"csrfmiddlewaretoken": form[1]}).status_code == 302
+    assert browser.get("/api/users/@me/").status_code == 401
+
+
+def test_every_page_has_an_icon(cast: Cast, client: Client) -> None:
+    icon = client.get("/favicon.ico")
+    assert icon.status_code == 200
+    assert icon.headers["Content-Type"] in {"image/x-icon", "image/vnd.microsoft.icon"}
+    assert b"".join(icon.streaming_content)[:6] == b"\x00\x00\x01\x00\x03\x00"  # type: ignore[arg-type]  # not async
+    icon.close()
+    link = '<link rel="icon" href="/static/browsable/icon.svg"'
+    for path in ("/", "/login/", "/api/", "/api/schema/redoc/", "/nope", "/logout/"):
+        assert link in client.get(path, headers=BROWSER).content.decode(), path
+    assert 'href="/static/browsable/icon.svg"' in client.get("/admin/login/").content.decode()
+    drawing = client.get("/static/browsable/icon.svg")
+    assert b"".join(drawing.streaming_content).startswith(b"<svg")  # type: ignore[arg-type]  # not async
+    drawing.close()
+
+
+@pytest.mark.parametrize("path", ["/api/schema/swagger-ui/", "/api/schema/redoc/"])
+def test_the_documents_say_when_to_come_back(path: str, client: Client, settings: Any, valkey: object) -> None:
+    settings.RATE_LIMIT_ENABLED = True
+    settings.RATE_LIMITS = {**dict.fromkeys(settings.RATE_LIMITS, "none"), "burst": "1/minute"}
+    assert client.get(path, headers=BROWSER).status_code == 200
+    response = client.get(path, headers=BROWSER)
+    assert (response.status_code, response.headers["Content-Type"]) == (429, "text/html; charset=utf-8")
+    seconds = response.headers["Retry-After"]
+    assert 0 < int(seconds) <= 60
+    assert {"RateLimit", "RateLimit-Policy"} <= set(response.headers)
+    assert response.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+    page = response.content.decode()
+    assert "<h1>Too Many Requests</h1>" in page
+    assert f"Try again in {seconds} second" in page
+
+
+@pytest.mark.parametrize("accept", [BROWSER["Accept"], "text/html"])
+def test_people_read_the_openapi_document_as_text(accept: str, client: Client) -> None:
+    response = client.get("/api/schema/", headers={"Accept": accept})
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    assert response.headers["Content-Disposition"].startswith("inline")
+    assert response.content.startswith(b"openapi: 3.0.3")
+    document = client.get("/api/schema/?format=json", headers=BROWSER)
+    assert document.headers["Content-Type"] == "application/vnd.oai.openapi+json"
+    for other in ("*/*", "application/vnd.oai.openapi", "application/yaml"):
+        program = client.get("/api/schema/", headers={"Accept": other})
+        assert "text/plain" not in program.headers["Content-Type"]
+        assert program.content == response.content

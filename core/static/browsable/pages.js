@@ -22,6 +22,17 @@
     button.addEventListener("click", () => document.getElementById(button.dataset.closes).close());
   }
 
+  // Signing in again in another window gives a new token, and forms that are open already go on with it.
+  document.addEventListener("submit", (event) => {
+    const token = getCookie(window.drf.csrfCookieName);
+    if (token) {
+      window.csrftoken = token;
+      for (const input of event.target.querySelectorAll("[name=csrfmiddlewaretoken]")) {
+        input.value = token;
+      }
+    }
+  }, { capture: true });
+
   // A parameter without a value is not the same as none.
   const given = (form) => [...new FormData(form)].filter(([, value]) => value !== "");
 

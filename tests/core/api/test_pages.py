@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
@@ -15,6 +16,7 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from core.access.models import PersonalAPIKey
 from core.access.routing import Route
+from core.access.sessions import SIGNED_IN_AT
 from core.api.browsing import CONTENT_SECURITY_POLICY
 from core.api.views import ApiViewSet
 from core.cohorts.models import Cohort
@@ -301,6 +303,96 @@ def test_a_whole_project_shown_and_sent_back_is_unchanged(browser: Browser, cast
         assert response.status_code == 200, response.content
         after = answer(browser.text(response))
         assert {name: value for name, value in after.items() if before[name] != value and name != "updated_at"} == {}
+
+
+def signed_in_before(browser: Browser, seconds: int) -> None:
+    session = browser.client.session
+    session[SIGNED_IN_AT] -= seconds
+    session.save()
+
+
+def notice(page: str) -> str:
+    """The text of the notice that asks for a new sign-in; empty where there is none."""
+    found = re.search(r"<p class=\"note\" id=\"sign-in-again\">(.*?)</p>", page, re.DOTALL)
+    return html.unescape(found[1]) if found else ""
+
+
+def test_pages_tell_sessions_of_before_to_sign_in_again(browser: Browser, cast: Cast, settings: Any) -> None:
+    sensitive = (f"/api/organizations/{cast.organization.pk}/roles/?limit=5", "/api/personal_api_keys/")
+    assert [notice(browser.get(path)) for path in sensitive] == ["", ""]
+    signed_in_before(browser, 2 * 3600 + 60)
+    for path in sensitive:
+        page = browser.get(path)
+        assert FORM.search(page) is None
+        assert notice(page).startswith("You signed in more than 2 hours ago.")
+        assert f'<a href="/login/?next={quote(path, safe="")}">Sign in again</a>' in notice(page)
+    settings.SESSION_SENSITIVE_ACTIONS_AGE = 90
+    assert "more than 90 seconds ago" in notice(browser.get(sensitive[1]))
+    # Neither what no old session is refused, nor what this user may not do at any time.
+    assert notice(browser.get(f"/api/projects/{cast.team.pk}/cohorts/")) == ""
+    assert FORM.search(browser.get("/api/organizations/")) is not None
+    member = Browser(cast.member)
+    signed_in_before(member, 3 * 3600)
+    assert notice(member.get(sensitive[0])) == ""
+    assert notice(browser.get(f"/api/organizations/{cast.organization.pk}/roles/{uuid4()}/")) == ""
+
+
+def test_a_form_that_came_too_late_keeps_what_was_typed(browser: Browser, cast: Cast) -> None:
+    path = f"/api/organizations/{cast.organization.pk}/roles/"
+    role = Role.objects.create(organization=cast.organization, name="Support", created_by=cast.owner)
+    signed_in_before(browser, 3 * 3600)
+    for method, place in (("POST", path), ("PATCH", f"{path}{role.pk}/"), ("PUT", f"{path}{role.pk}/")):
+        response = browser.send(method, place, {"name": "typed <name>"}, filled="name")
+        page = browser.text(response)
+        assert (response.status_code, answer(page)["code"]) == (403, "sensitive_action_required_reauth")
+        assert f'<a href="/login/?next={quote(place, safe="")}" target="_blank">' in notice(page)
+        assert 'value="typed &lt;name&gt;"' in page
+        assert '<input type="hidden" name="_html_form" value="name">' in page
+    for given in ('{"name": "raw <name>"}', '["<name>"]'):
+        response = browser.client.generic("POST", path, given, "application/json", headers={"Accept": HTML})
+        page = browser.text(response)
+        assert (response.status_code, bool(notice(page))) == (403, True)
+        assert html.escape(given) in page
+    page = browser.text(browser.client.delete(f"{path}{role.pk}/", headers={"Accept": HTML}))
+    assert notice(page)
+    assert FORM.search(page) is None
+    assert [one.name for one in Role.objects.all()] == ["Support"]
+
+
+def test_the_delete_dialog_says_what_and_with_what_effect(browser: Browser, cast: Cast, person: Person) -> None:
+    Team.objects.filter(pk=cast.team.pk).update(name="Shop <b>1</b>")
+    for path in (
+        f"/api/projects/{cast.team.pk}/",
+        f"/api/environments/{cast.team.pk}/",
+        f"/api/organizations/{cast.organization.pk}/projects/{cast.team.pk}/",
+    ):
+        dialog = dialog_of(browser.get(path))
+        assert f"Delete <b>Shop &lt;b&gt;1&lt;/b&gt;</b>, <code>{path}</code>?" in dialog
+        assert "all its persons, events and recordings are erased and cannot be restored" in dialog
+    dialog = dialog_of(browser.get(f"/api/organizations/{cast.organization.pk}/"))
+    assert "Delete <b>Acme</b>" in dialog
+    assert "All persons, events and recordings of these are erased and cannot be restored." in dialog
+    dialog = dialog_of(browser.get(f"/api/projects/{cast.team.pk}/persons/{person.uuid}/"))
+    assert "Delete <b>ann</b>" in dialog
+
+
+def dialog_of(page: str) -> str:
+    found = re.search(r"<dialog id=\"delete-dialog\">.*?</dialog>", page, re.DOTALL)
+    assert found is not None, page
+    return found[0]
+
+
+def test_the_page_of_a_new_key_says_that_its_value_is_shown_once(browser: Browser) -> None:
+    form = {"label": "mine", "scopes": "*"}
+    made = browser.text(browser.send("POST", "/api/personal_api_keys/", form))
+    assert 'id="shown-once"' in made
+    path = f"/api/personal_api_keys/{answer(made)['id']}/"
+    rolled = browser.text(browser.send("POST", f"{path}roll/", {}))
+    assert answer(rolled)["value"].startswith("phx_")
+    assert 'id="shown-once"' in rolled
+    refused = browser.text(browser.send("POST", "/api/personal_api_keys/", {**form, "label": ""}))
+    changed = browser.text(browser.send("PATCH", path, form))
+    assert 'id="shown-once"' not in refused + changed + browser.get(path) + browser.get("/api/personal_api_keys/")
 
 
 def test_forms_need_the_csrf_token(cast: Cast) -> None:
