@@ -1,5 +1,6 @@
 """All settings. Every store is reached by URL; an unset URL means the embedded one of `manage.py up`."""
 
+from logging import getLevelNamesMapping
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -74,6 +75,7 @@ USE_I18N = False
 DATETIME_FORMAT = "Y-m-d H:i:s"
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ROOT = BASE_DIR / "persons_api" / "public"  # what browsers and others look for at the root
 WHITENOISE_AUTOREFRESH = False
 
 DATABASES = {"default": env.postgres("DATABASE_URL", DATABASE_URL)}
@@ -120,7 +122,9 @@ UNFOLD = {
     "SITE_TITLE": "persons-api",
     "SITE_HEADER": "persons-api",
     "SITE_SYMBOL": "database",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}browsable/icon.svg"}],
     "SHOW_HISTORY": False,
+    "STYLES": [f"{STATIC_URL}operator/admin.css"],
     "SIDEBAR": {"navigation": "persons_api.admin.navigation.navigation"},
 }
 
@@ -185,7 +189,7 @@ if RECORDINGS_STORAGE == "s3" and not RECORDINGS_S3_BUCKET:
 
 CLEAR_CLICKHOUSE_REMOVED_DATA_SCHEDULE_CRON = env.cron("CLEAR_CLICKHOUSE_REMOVED_DATA_SCHEDULE_CRON", "0 5 * * 0")
 
-LOG_LEVEL = env.text("LOG_LEVEL", "INFO")
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", among=getLevelNamesMapping())
 LOG_JSON = env.boolean("LOG_JSON", default=PRODUCTION)
 LOGGING = logging_settings(level=LOG_LEVEL, as_json=LOG_JSON)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from core.activity.changes import changes_between
+from core.activity.services import activity_log
 from core.organizations.services import organization_create
 from core.projects.rate_limits import rate_limits_set
 from core.projects.services import project_create
@@ -69,9 +71,8 @@ def provision(*, wish: Wish) -> Provisioned:
     membership, is_new = OrganizationMembership.objects.get_or_create(
         organization=organization, user=user, defaults={"level": wish.level or Level.OWNER}
     )
-    if not is_new and wish.level is not None and membership.level != wish.level:
-        membership.level = wish.level
-        membership.save()
+    if not is_new and wish.level is not None:
+        _set_level(membership, wish.level)
     if wish.operator:
         operator_make(user=user)
     _, value = key_create(
@@ -88,4 +89,22 @@ def provision(*, wish: Wish) -> Provisioned:
         user_id=user.pk,
         email=user.email,
         personal_api_key=value,
+    )
+
+
+def _set_level(membership: OrganizationMembership, level: Level) -> None:
+    """Change the level of a member and tell the activity log, in the name of the system."""
+    changes = changes_between("OrganizationMembership", {"level": membership.level}, {"level": int(level)})
+    if not changes:
+        return
+    membership.level = level
+    membership.save(update_fields=["level", "updated_at"])
+    activity_log(
+        team_id=None,
+        organization_id=membership.organization_id,
+        user_id=None,
+        scope="OrganizationMembership",
+        activity="updated",
+        item_id=str(membership.pk),
+        detail={"name": membership.user.email, "changes": changes},
     )

@@ -102,6 +102,11 @@ class OperatorAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return [str(one) for one in objs], {str(self.opts.verbose_name_plural): len(objs)}, set(), []
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return a number and what is counted, such as `1 member` or `2 members`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def operator_of(request: HttpRequest) -> User:
     """Return who is signed in; the site lets nobody else in."""
     return cast("User", request.user)
@@ -112,7 +117,9 @@ def as_json(value: object) -> SafeString:
     if value is None:
         return SafeString("-")
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
-    return format_html('<pre class="overflow-auto whitespace-pre-wrap" style="max-height: 40rem">{}</pre>', text)
+    return format_html(
+        '<pre class="overflow-auto whitespace-pre-wrap" style="max-height: 40rem" tabindex="0">{}</pre>', text
+    )
 
 
 def link_to_list(model: str, text: str, parameters: Mapping[str, object]) -> SafeString:

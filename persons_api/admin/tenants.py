@@ -15,7 +15,7 @@ from core.projects.deleting import projects_delete
 from core.projects.rate_limits import rate_limits_set
 from core.roles.models import Role, RoleMembership
 from core.tenancy.models import Organization, OrganizationMembership, Team
-from persons_api.admin.base import OperatorAdmin, as_json, link_to_list, operator_of
+from persons_api.admin.base import OperatorAdmin, as_json, counted, link_to_list, operator_of
 from persons_api.admin.site import site
 
 
@@ -48,13 +48,13 @@ class OrganizationAdmin(OperatorAdmin):
     def members(self, organization: Any) -> SafeString:  # noqa: ANN401 annotated
         """Link to the members."""
         narrowed = {"organization__id__exact": organization.pk}
-        return link_to_list("organizationmembership", f"{organization.member_count} members", narrowed)
+        return link_to_list("organizationmembership", counted(organization.member_count, "member"), narrowed)
 
     @admin.display(ordering="project_count")
     def projects(self, organization: Any) -> SafeString:  # noqa: ANN401 annotated
         """Link to the projects."""
         return link_to_list(
-            "team", f"{organization.project_count} projects", {"organization__id__exact": organization.pk}
+            "team", counted(organization.project_count, "project"), {"organization__id__exact": organization.pk}
         )
 
     def roles(self, organization: Organization) -> SafeString:
@@ -107,6 +107,7 @@ class TeamAdmin(OperatorAdmin):
     """Projects. The operator sets limits and may delete; everything else belongs to the members."""
 
     form = RateLimitsForm
+    delete_confirmation_template = "operator/delete_project.html"
     list_display = ("name", "id", "organization", "limits", "ingested_event", "is_demo", "created_at")
     list_filter = ("is_demo", "ingested_event")
     narrowed_by = ("organization__id__exact",)
@@ -180,7 +181,7 @@ class RoleAdmin(OperatorAdmin):
     @admin.display(ordering="member_count")
     def members(self, role: Any) -> SafeString:  # noqa: ANN401 annotated
         """Link to the members."""
-        return link_to_list("rolemembership", f"{role.member_count} members", {"role__id__exact": role.pk})
+        return link_to_list("rolemembership", counted(role.member_count, "member"), {"role__id__exact": role.pk})
 
 
 @admin.register(RoleMembership, site=site)

@@ -16,7 +16,8 @@ from core.deletions.models import DeletionRequest, DeletionRun
 from core.outbox.models import OutboxRows
 from core.outbox.queries import outbox_readmit
 from core.persons.models import ImportProgress
-from persons_api.admin.base import OperatorAdmin, as_json
+from core.tenancy.models import Organization
+from persons_api.admin.base import OperatorAdmin, as_json, counted
 from persons_api.admin.site import site
 
 
@@ -64,17 +65,19 @@ def _uuid(text: str) -> UUID | None:
 class DeletionRequestAdmin(OperatorAdmin):
     """Wishes to erase, with the receipts of those that are verified. The ids of persons are only counted."""
 
-    list_display = ("id", "kind", "team_id", "person_uuid", "requested_at", "attempts", "verified_at", "last_error")
+    list_display = ("id", "kind", "team_id", "subject", "requested_at", "attempts", "verified_at", "last_error")
     list_filter = (_Verified, "kind")
     deferred = ("distinct_ids", "tombstones")
     narrowed_by = ("team__id__exact",)
     search_fields = ("person_uuid",)
     search_help_text = "A project's id or a person's UUID"
     ordering = ("-id",)
-    fields = (
-        "id", "kind", "team_id", "person_uuid", "person_deleted", "id_count", "requested_at", "requested_by_email",
-        "run", "attempts", "last_error", "verified_at", "pretty_receipt",
+    of_persons = ("person_uuid", "person_deleted", "id_count")
+    of_projects = ("project_name", "project_organization")
+    work_fields = (
+        "requested_at", "requested_by_email", "run", "attempts", "last_error", "verified_at", "pretty_receipt",
     )  # fmt: skip
+    fields = ("id", "kind", "team_id", *of_persons, *of_projects, *work_fields)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[DeletionRequest]:
         """Leave the receipts out of lists."""
@@ -94,6 +97,27 @@ class DeletionRequestAdmin(OperatorAdmin):
             return queryset.filter(team_id=number), False
         person = _uuid(term)
         return (queryset.none() if person is None else queryset.filter(person_uuid=person)), False
+
+    def get_fields(self, request: HttpRequest, obj: DeletionRequest | None = None) -> tuple[str, ...]:
+        """Show what is to be erased: a person, or a project."""
+        del request
+        is_project = obj is not None and obj.kind == DeletionRequest.Kind.PROJECT
+        return ("id", "kind", "team_id", *(self.of_projects if is_project else self.of_persons), *self.work_fields)
+
+    @admin.display(description="of")
+    def subject(self, request: DeletionRequest) -> str:
+        """Name what is to be erased in a list: the project, or the person by UUID."""
+        if request.kind == DeletionRequest.Kind.PROJECT:
+            return f"project {request.project_name or request.team_id}"
+        return f"person {request.person_uuid}"
+
+    @admin.display(description="organization")
+    def project_organization(self, request: DeletionRequest) -> str:
+        """Name the organization of a project; it may be deleted, or gone."""
+        if request.organization_id is None:
+            return "-"
+        found = Organization.with_deleted.filter(pk=request.organization_id).first()
+        return f"{found or 'not here any more'} ({request.organization_id})"
 
     @admin.display(description="team id")
     def team_id(self, request: DeletionRequest) -> int:
@@ -143,7 +167,7 @@ class OutboxAdmin(OperatorAdmin):
         count = outbox_readmit(ids=[entry.pk for entry in chosen])
         for entry in chosen:
             self.log_change(request, entry, "readmitted")
-        messages.success(request, f"{count} entries wait again.")
+        messages.success(request, f"{counted(count, 'entry waits', 'entries wait')} again.")
 
 
 @admin.register(ImportProgress, site=site)

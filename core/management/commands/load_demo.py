@@ -44,9 +44,12 @@ class Command(BaseCommand):
             raise CommandError("--persons and --days must be at least 1")
         try:
             team = target_team(project_id=project, token=token)
+        except TargetUnclearError as error:
+            raise CommandError(str(error)) from error
+        try:
             with reporter_for() as reporter:
                 summary = demo_load(team=team, persons=persons, days=days, seed=seed, reporter=reporter)
-        except (TargetUnclearError, ImportStoppedError, MergeRaceError, EventStoreError, TeamGoneError) as error:
+        except (ImportStoppedError, MergeRaceError, EventStoreError, TeamGoneError) as error:
             raise CommandError(str(error)) from error
         except (OperationalError, InterfaceError) as error:
             message = f"Postgres: {error}"

@@ -50,8 +50,18 @@ def test_level_of_a_member_changes_only_on_request() -> None:
     provision(level="member")
     provision()
     assert OrganizationMembership.objects.get().level == 1
+    made = provision(level="8")
+    member = OrganizationMembership.objects.get()
+    assert member.level == 8
+    entry = ActivityLog.objects.get(scope="OrganizationMembership")
+    assert (entry.activity, entry.item_id, entry.user_id, entry.is_system) == ("updated", str(member.pk), None, True)
+    assert str(entry.organization_id) == made["organization_id"]
+    assert (entry.detail["name"], entry.detail["changes"]) == (
+        made["email"],
+        [{"type": "OrganizationMembership", "action": "changed", "field": "level", "before": 1, "after": 8}],
+    )
     provision(level="8")
-    assert OrganizationMembership.objects.get().level == 8
+    assert ActivityLog.objects.filter(scope="OrganizationMembership").count() == 1
 
 
 def test_same_project_name_in_another_organization_is_another_project() -> None:

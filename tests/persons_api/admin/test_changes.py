@@ -41,7 +41,7 @@ def test_limits_of_a_project_are_checked_stored_and_logged(cast: Cast, admin: Cl
 def test_deleting_a_project_marks_it_and_asks_the_job(cast: Cast, admin: Client, operator: User) -> None:
     page = reverse("admin:core_team_delete", args=[cast.team.pk])
     with CaptureQueriesContext(connection) as asked:
-        assert "Are you sure" in admin.get(page).content.decode()
+        assert "Delete the project" in admin.get(page).content.decode()
     assert not [one for one in asked if "core_person" in one["sql"]]
     assert admin.post(page, {"post": "yes"}).status_code == 302
     assert not Team.objects.filter(pk=cast.team.pk).exists()
@@ -158,3 +158,11 @@ def test_refused_entries_of_the_outbox_are_let_in_again(admin: Client) -> None:
     assert response.status_code == 302
     assert OutboxRows.objects.get(pk=refused.pk).refused_at is None
     assert OutboxRows.objects.get(pk=other.pk).refused_at == NOW
+
+
+def test_the_confirmation_names_the_project_and_what_is_erased(cast: Cast, admin: Client) -> None:
+    body = admin.get(reverse("admin:core_team_delete", args=[cast.team.pk])).content.decode()
+    assert f"“{cast.team.name}” (id {cast.team.pk})" in body
+    assert f"“{cast.organization.name}”" in body
+    assert "erases all of its persons, events and recordings for good" in body
+    assert "Projects: 1" not in body
