@@ -120,3 +120,11 @@ def test_createsuperuser_makes_an_operator(db: None, monkeypatch: pytest.MonkeyP
     assert (user.is_staff, user.is_superuser, user.is_active) == (True, True, True)
     response = Client().post("/admin/login/", {"username": "root@example.org", "password": PASSWORD})
     assert response.status_code == 302
+
+
+@pytest.mark.django_db
+def test_every_answer_below_admin_forbids_what_other_hosts_serve() -> None:
+    for path in ("/admin/", "/admin/login/", "/admin/core/user/", "/admin/nope"):
+        policy = Client().get(path).headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "http" not in policy
