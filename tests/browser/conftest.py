@@ -61,6 +61,8 @@ class Page:
         self.find("[name=username]").send_keys(email)
         self.find("[name=password]").send_keys(password)
         self.find("main button").click()
+        # Whoever goes on to another page before the answer is there meets either of them.
+        self.until(lambda: "/login/" not in self.driver.current_url or self.all(".errorlist"))
 
     def find(self, selector: str) -> WebElement:
         """Return the first visible element, once there is one."""
