@@ -47,30 +47,21 @@ def activities_log(  # noqa: PLR0913 one argument per column
     items: Iterable[tuple[str, dict[str, Any]]],
 ) -> None:
     """Add one entry per (item_id, detail) in one statement."""
-    ActivityLog.objects.bulk_create(
-        ActivityLog(
-            team_id=team_id,
-            organization_id=organization_id,
-            user_id=user_id,
-            is_system=user_id is None,
-            scope=scope,
-            activity=activity,
-            item_id=item_id,
-            detail={**_SHAPE, **detail},
-        )
-        for item_id, detail in items
+    of_team = ((team_id, item_id, detail) for item_id, detail in items)
+    activities_log_of_teams(
+        organization_id=organization_id, user_id=user_id, scope=scope, activity=activity, items=of_team
     )
 
 
 def activities_log_of_teams(
     *,
-    organization_id: UUID,
+    organization_id: UUID | None,
     user_id: int | None,
     scope: str,
     activity: str,
-    items: Iterable[tuple[int, str, dict[str, Any]]],
+    items: Iterable[tuple[int | None, str, dict[str, Any]]],
 ) -> None:
-    """Add one entry per (team_id, item_id, detail) of an organization's projects in one statement."""
+    """Add one entry per (team_id, item_id, detail) in one statement; the projects belong to the organization."""
     ActivityLog.objects.bulk_create(
         ActivityLog(
             team_id=team_id,

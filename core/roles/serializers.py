@@ -4,20 +4,11 @@ from typing import Any
 
 from rest_framework import serializers
 
+from core.api.fields import UUIDTextField
 from core.api.people import OrganizationMemberSerializer, UserBasicSerializer
 from core.roles.models import CAN_ALWAYS_EDIT, CAN_ONLY_VIEW
 
 MAX_NAME = 200
-
-
-class UserUUIDField(serializers.UUIDField):
-    """A UUID as text: DRF would take any number for one."""
-
-    def to_internal_value(self, data: Any) -> Any:  # noqa: ANN401 DRF's signature
-        """Return the UUID."""
-        if not isinstance(data, str):
-            self.fail("invalid", value=data)
-        return super().to_internal_value(data)
 
 
 class NewRoleBody(serializers.Serializer[Any]):
@@ -39,7 +30,7 @@ class RoleBody(NewRoleBody):
 class RoleMembershipBody(serializers.Serializer[Any]):
     """Who is to be put into a role."""
 
-    user_uuid = UserUUIDField(write_only=True, help_text="`uuid` of the user, who is a member of the organization.")
+    user_uuid = UUIDTextField(write_only=True, help_text="`uuid` of the user, who is a member of the organization.")
 
 
 class RoleMembershipSerializer(RoleMembershipBody):
