@@ -45,13 +45,18 @@ class OperatorAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     list_fullwidth = True
     actions: ClassVar[Any] = None
     deferred: ClassVar[Sequence[str]] = ()
-    """Columns that are never read here: large ones and secrets."""
+    """Columns that no list and no page shows: large ones and secrets."""
+    deferred_in_lists: ClassVar[Sequence[str]] = ()
+    """Large columns that only the page of one row shows."""
     narrowed_by: ClassVar[Sequence[str]] = ()
     """Lookups by which links narrow the list, such as `user__id__exact`."""
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        """Leave out the deferred columns, in lists and on pages."""
-        return cast("models.QuerySet[Any]", super().get_queryset(request).defer(*self.deferred))
+        """Leave out the deferred columns."""
+        match = request.resolver_match
+        is_list = match is not None and "object_id" not in match.kwargs
+        names = (*self.deferred, *self.deferred_in_lists) if is_list else self.deferred
+        return cast("models.QuerySet[Any]", super().get_queryset(request).defer(*names))
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         """List without counting."""

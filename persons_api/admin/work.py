@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
-from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -67,7 +66,8 @@ class DeletionRequestAdmin(OperatorAdmin):
 
     list_display = ("id", "kind", "team_id", "subject", "requested_at", "attempts", "verified_at", "last_error")
     list_filter = (_Verified, "kind")
-    deferred = ("distinct_ids", "tombstones")
+    deferred = ("tombstones",)
+    deferred_in_lists = ("distinct_ids", "receipt")
     narrowed_by = ("team__id__exact",)
     search_fields = ("person_uuid",)
     search_help_text = "A project's id or a person's UUID"
@@ -78,12 +78,6 @@ class DeletionRequestAdmin(OperatorAdmin):
         "requested_at", "requested_by_email", "run", "attempts", "last_error", "verified_at", "pretty_receipt",
     )  # fmt: skip
     fields = ("id", "kind", "team_id", *of_persons, *of_projects, *work_fields)
-
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[DeletionRequest]:
-        """Leave the receipts out of lists."""
-        found = super().get_queryset(request)
-        is_list = request.resolver_match is not None and "object_id" not in request.resolver_match.kwargs
-        return found.defer("receipt") if is_list else found
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -184,6 +178,7 @@ class ImportProgressAdmin(OperatorAdmin):
 class ActivityAdmin(OperatorAdmin):
     """Who did what, newest first."""
 
+    deferred_in_lists = ("detail",)
     narrowed_by = ("team_id__exact", "organization_id__exact")
     list_display = ("created_at", "user", "scope", "activity", "item_id", "team_id", "organization_id")
     list_select_related = ("user",)
@@ -195,12 +190,6 @@ class ActivityAdmin(OperatorAdmin):
         "id", "created_at", "user", "is_system", "scope", "activity", "item_id", "team_id", "organization_id",
         "pretty_detail",
     )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[ActivityLog]:
-        """Leave the details out of lists."""
-        found = super().get_queryset(request)
-        is_list = request.resolver_match is not None and "object_id" not in request.resolver_match.kwargs
-        return found.defer("detail") if is_list else found
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
