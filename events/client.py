@@ -14,7 +14,7 @@ from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.httputil import get_pool_manager
 from django.conf import settings as django_settings
 
-from events.errors import QueryFailed, QueryTooBig, StoreUnavailable, error_for_code
+from events.errors import QueryFailed, StoreUnavailable, error_for_code
 
 CONNECT_TIMEOUT_SECONDS: Final = 2
 # The server gives up first (max_execution_time), so that its own error arrives instead of a broken connection.
@@ -78,18 +78,6 @@ def query(
     given = dict(settings) if settings else {}
     if seconds is not None:
         given["max_execution_time"] = seconds
-    try:
-        return _select(sql, parameters, given, seconds)
-    except MemoryError:
-        # The driver's buffer can fail like this on a connection whose last answer was cut off; a fresh one reads it.
-        _forget()
-    try:
-        return _select(sql, parameters, given, seconds)
-    except MemoryError as error:
-        raise QueryTooBig from error
-
-
-def _select(sql: str, parameters: Parameters | None, given: dict[str, str | int], seconds: int | None) -> Result:
     with _mapped_errors(), _patience(_client(), seconds) as client:
         client.form_encode_query_params = _needs_form(parameters)
         result = client.query(sql, parameters=_plain(parameters), settings=given or None)

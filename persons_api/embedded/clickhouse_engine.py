@@ -88,7 +88,10 @@ class _Slot:
             self.connection.query(f"SET {', '.join(parts)}", "Null")
 
     def renew(self) -> None:
-        """Open a fresh connection: after a failure nobody knows what is in force on the old one."""
+        """Open a fresh connection: after a failure nobody knows what is in force on the old one.
+
+        chDB also keeps what a failed statement had written so far, and puts it before the next answer.
+        """
         old = self.connection
         self._connect()
         old.close()
@@ -100,17 +103,13 @@ class _Slot:
             return
         changes: dict[str, str | None] = {name: self._base.get(name) for name in self._settings.keys() - wanted.keys()}
         changes.update((name, value) for name, value in wanted.items() if self._settings.get(name) != value)
-        try:
-            self._set(changes)
-            self._settings = wanted
-            database = options.database or DEFAULT_DATABASE
-            if database != self._database:
-                name = database.replace("\\", "\\\\").replace("`", "\\`")
-                self.connection.query(f"USE `{name}`", "Null")
-                self._database = database
-        except RuntimeError:
-            self.renew()
-            raise
+        self._set(changes)
+        self._settings = wanted
+        database = options.database or DEFAULT_DATABASE
+        if database != self._database:
+            name = database.replace("\\", "\\\\").replace("`", "\\`")
+            self.connection.query(f"USE `{name}`", "Null")
+            self._database = database
 
     def run(self, job: Job) -> Answer:
         """Run one job; every engine failure comes out as a FrontError."""
@@ -121,7 +120,11 @@ class _Slot:
             self._prepare(job.options)
             return self._query(job) if job.data is None else self._insert(job, job.data)
         except RuntimeError as error:
+            self.renew()
             raise protocol.engine_error(error) from error
+        except BaseException:
+            self.renew()
+            raise
         finally:
             with self.lock:
                 self.job = job.slot = None
@@ -149,7 +152,6 @@ class _Slot:
             result = inserter.finish()
         except BaseException:
             inserter.cancel()
-            self.renew()
             raise
         return Answer(
             written_rows=result.rows_written,

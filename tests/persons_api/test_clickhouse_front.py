@@ -16,6 +16,7 @@ import pytest
 import urllib3
 
 from persons_api.embedded.clickhouse import ClickHouse
+from persons_api.embedded.clickhouse_engine import THREADS
 from persons_api.embedded.process import loopback_socket
 
 pytestmark = pytest.mark.xdist_group("front")
@@ -134,6 +135,18 @@ def test_settings_of_one_request_do_not_reach_the_next(call: Caller) -> None:
     assert call.text(ask, max_block_size="77") == "77\n"
     for _ in range(40):
         assert call.text(ask) == usual
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        "SELECT number, throwIf(number = 3000000) FROM numbers(5000000)",
+        "SELECT sleepEachRow(0.001) FROM numbers(5000) SETTINGS max_execution_time = 1, max_block_size = 100",
+    ],
+)
+def test_half_an_answer_that_failed_is_not_put_before_the_next(call: Caller, failing: str) -> None:
+    assert call(failing).status != 200
+    assert {call("SELECT 1").data for _ in range(3 * THREADS)} == {b"1\n"}
 
 
 def test_memory_of_one_query_is_limited(call: Caller) -> None:
