@@ -1,5 +1,6 @@
 """Compiles filters to a ClickHouse condition that is 0 or 1 for every row."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from events.filters import forms
@@ -32,6 +33,20 @@ def condition(wanted: Filter, parameters: dict[str, Any], *, properties: str, pe
     `properties` is an expression that gives JSON object text, `person_id` one that gives the person's UUID.
     """
     return _Compiler(parameters, properties, person_id).compile(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class EventColumns:
+    """Where a statement has what filters on events look at: the alias of `events`, and who owns the event."""
+
+    table: str
+    person_id: str
+
+
+def event_condition(wanted: Filter, parameters: dict[str, Any], *, columns: EventColumns) -> str:
+    """Return the condition on a row of `events`; its values go into `parameters`, where the caller puts `team_id`."""
+    properties = f"{columns.table}.properties"
+    return _Compiler(parameters, properties, columns.person_id).compile(wanted)
 
 
 class _Compiler:

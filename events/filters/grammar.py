@@ -40,7 +40,7 @@ MAX_COHORT_ID: Final = 2**63 - 1
 
 COHORT_TYPES: Final = frozenset({"cohort", "static-cohort", "precalculated-cohort"})
 
-type Scope = Literal["person"]
+type Scope = Literal["person", "event"]
 type Filter = PropertyFilter | CohortFilter | FilterGroup
 
 

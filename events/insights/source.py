@@ -1,0 +1,123 @@
+"""The events that an insight considers, each with the actor that owns it now.
+
+The actor of an event is the person that its distinct id belongs to today: `person_distinct_id_overrides` has a row
+for every distinct id whose person changed after its first events, so a merge or split counts at once. Events of an
+earlier life of a distinct id (another generation) do not count. Events may also be counted for groups.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from events import client
+from events.filters.clickhouse import EventColumns, event_condition
+from events.filters.grammar import Filter
+from events.insights.entities import Entity, event_names
+from events.insights.statement import Statement
+from events.rows import clickhouse_time
+
+# Parts per million of the hash of a distinct id, so that all events of an id are in the sample or none.
+_SAMPLE_PARTS: Final = 1_000_000
+_OVERRIDES: Final = """
+    LEFT ANY JOIN (
+        SELECT distinct_id, person_id AS owner, generation AS life, 1 AS known
+        FROM person_distinct_id_overrides FINAL WHERE team_id = {team_id:Int64}
+    ) AS o ON o.distinct_id = e.distinct_id"""
+_OWNER: Final = "if(o.known = 1, o.owner, e.person_id)"
+_LIVING: Final = "(o.known = 0 OR o.life = e.generation)"
+_HAS_OVERRIDES: Final = "SELECT 1 FROM person_distinct_id_overrides WHERE team_id = {team_id:Int64} LIMIT 1"
+
+EVENT_FIELDS: Final = (
+    "uuid",
+    "event",
+    "properties",
+    "distinct_id",
+    "elements_chain",
+    "timestamp",
+    "`$session_id`",
+    "`$window_id`",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventScope:
+    """Which events of a team are considered, and for whom.
+
+    `since` and `until` are aware and both included; None sets no bound. `timezone` is the project's, for calendar
+    arithmetic. `filter` joins the global filter, test accounts and search. With `group_type_index` the actors are
+    groups of that type, and events without one do not count. `sampling` is a share from 0 to 1.
+    """
+
+    team_id: int
+    since: datetime | None
+    until: datetime | None
+    timezone: str
+    filter: Filter | None = None
+    group_type_index: int | None = None
+    sampling: float | None = None
+
+
+class Source:
+    """Writes the FROM part of a statement for one scope; make one for each statement."""
+
+    def __init__(self, scope: EventScope, statement: Statement) -> None:
+        """Bind the team, and ask whether it has overrides at all: without any, no join is needed."""
+        self.scope = scope
+        self.statement = statement
+        statement.parameters["team_id"] = scope.team_id
+        self._joined = bool(client.query(_HAS_OVERRIDES, {"team_id": scope.team_id}).rows)
+        self.person_id: Final = _OWNER if self._joined else "e.person_id"
+        """An expression: the UUID of the person that owns the event."""
+        self.actor: Final = self.person_id if scope.group_type_index is None else f"e.`$group_{scope.group_type_index}`"
+        """An expression: the person's UUID, or the group's key."""
+
+    def condition(self, entity: Entity) -> str:
+        """Return an expression that is 1 for the events that an entity counts, else 0."""
+        matches = [
+            " AND ".join(
+                [
+                    "1" if match.event is None else f"e.event = {self.statement.bind(match.event)}",
+                    *([self.filtered(match.filter)] if match.filter is not None else []),
+                ]
+            )
+            for match in entity.matches
+        ]
+        any_of = " OR ".join(f"({match})" for match in matches) or "0"
+        return f"(({any_of}) AND {self.filtered(entity.filter)})" if entity.filter is not None else f"({any_of})"
+
+    def filtered(self, wanted: Filter | None) -> str:
+        """Return an expression that is 1 for the events that pass a filter, else 0."""
+        if wanted is None:
+            return "1"
+        columns = EventColumns(table="e", person_id=self.person_id)
+        return event_condition(wanted, self.statement.parameters, columns=columns)
+
+    def select(self, columns: Mapping[str, str], *, entities: Iterable[Entity] | None = None, where: str = "1") -> str:
+        """Return a SELECT of `actor`, `ts` (the event's timestamp) and `columns` (name to expression).
+
+        Expressions speak of the event as `e` and of `actor`. `entities` narrows the events to the names that these
+        can count (an index serves that); `where` may name columns. One row for each considered event.
+        """
+        names = None if entities is None else event_names(entities)
+        bind = self.statement.bind
+        scope = self.scope
+        conditions = [
+            "e.team_id = {team_id:Int64}",
+            *([f"e.timestamp >= {bind(clickhouse_time(scope.since), "DateTime64(6, 'UTC')")}"] if scope.since else []),
+            *([f"e.timestamp <= {bind(clickhouse_time(scope.until), "DateTime64(6, 'UTC')")}"] if scope.until else []),
+            *([f"e.event IN {bind(names, 'Array(String)')}"] if names is not None else []),
+            *([_LIVING] if self._joined else []),
+            *(["actor != ''"] if scope.group_type_index is not None else []),
+            *([self._sample(scope.sampling)] if scope.sampling is not None else []),
+            *([self.filtered(scope.filter)] if scope.filter is not None else []),
+            *([where] if where != "1" else []),
+        ]
+        listed = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
+        return (
+            f"SELECT {self.actor} AS actor, e.timestamp AS ts{', ' if listed else ''}{listed}"  # noqa: S608 values are bound
+            f" FROM events AS e{_OVERRIDES if self._joined else ''} WHERE {' AND '.join(conditions)}"
+        )
+
+    def _sample(self, share: float) -> str:
+        return f"cityHash64(e.distinct_id) % {_SAMPLE_PARTS} < {self.statement.bind(int(share * _SAMPLE_PARTS))}"
