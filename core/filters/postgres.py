@@ -49,13 +49,16 @@ class _Compiler:
     def compile(self, wanted: Filter) -> str:
         """Return the condition of a filter."""
         if isinstance(wanted, FilterGroup):
-            return "(" + f" {wanted.type} ".join(map(self.compile, wanted.values)) + ")" if wanted.values else "true"
+            nobody = "false" if wanted.type == "OR" else "true"
+            return "(" + f" {wanted.type} ".join(map(self.compile, wanted.values)) + ")" if wanted.values else nobody
         if isinstance(wanted, CohortFilter):
             return (
                 f"({'NOT ' * wanted.negated}EXISTS (SELECT FROM core_cohortperson member"
                 f" WHERE member.cohort_id = ANY({self._bind(list(wanted.cohort_ids))}::bigint[])"
                 f" AND member.person_id = {self._person_id}))"
             )
+        if not isinstance(wanted, PropertyFilter) or wanted.type != "person":
+            raise TypeError(wanted)
         return f"(NOT {self._property(wanted)})" if wanted.negated else self._property(wanted)
 
     def _bind(self, value: object) -> str:

@@ -1,6 +1,6 @@
 """From a request's parameter to a filter: JSON, grammar and the cohorts that it names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ from core.api.json import dumps, loads
 from core.filters.postgres import condition
 from core.tenancy.statements import fetch_row, fetch_rows
 from events.filters.grammar import MAX_BYTES, Filter, FilterError, cohort_ids, read_filters
+from events.filters.tree import with_cohorts
 
 _CLEANS_PATHS: Final = b"is_cleaned_path_exact"
 
@@ -36,8 +37,8 @@ def read_filter_parameter(
             condition(wanted, {})
     except FilterError as error:
         raise Invalid(error.message, attr=attr) from error
-    if wanted is not None and (numbers := cohort_ids(wanted)):
-        _check_cohorts(numbers, team_id=team_id, attr=attr)
+    if wanted is not None:
+        check_cohorts(cohort_ids(wanted), team_id=team_id, attr=attr)
     return wanted
 
 
@@ -57,6 +58,30 @@ def path_rules_for(value: object, *, team_id: int) -> Sequence[Mapping[str, Any]
     return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else ()
 
 
+def known_cohorts_only(wanted: Filter, *, team_id: int) -> Filter:
+    """Return a filter on events in which cohorts that the team does not have match nothing, even when negated.
+
+    Others are read by the members that their last calculation found; one that was never calculated has none.
+    """
+    numbers = cohort_ids(wanted)
+    return with_cohorts(wanted, known_cohorts(numbers, team_id=team_id)) if numbers else wanted
+
+
+def known_cohorts(numbers: Collection[int], *, team_id: int) -> frozenset[int]:
+    """Return those of these cohorts that the team has and has not deleted, by one statement."""
+    rows = fetch_rows(
+        "SELECT id FROM core_cohort WHERE team_id = %s AND id = ANY(%s) AND NOT deleted", [team_id, sorted(numbers)]
+    )
+    return frozenset(row[0] for row in rows)
+
+
+def check_cohorts(numbers: set[int], *, team_id: int, attr: str) -> None:
+    """Raise Invalid, with `attr`, when the team does not have one of these cohorts."""
+    if numbers and (missing := numbers - known_cohorts(numbers, team_id=team_id)):
+        message = f"There is no cohort {min(missing)} in this project."
+        raise Invalid(message, attr=attr)
+
+
 def _parsed(text: str | bytes, attr: str) -> Any:  # noqa: ANN401 any JSON value
     if len(text) > MAX_BYTES:
         message = f"Filters may have at most {MAX_BYTES} bytes."
@@ -66,12 +91,3 @@ def _parsed(text: str | bytes, attr: str) -> Any:  # noqa: ANN401 any JSON value
     except ValueError as error:
         message = f"This is not valid JSON: {error}"
         raise Invalid(message, attr=attr) from error
-
-
-def _check_cohorts(numbers: set[int], *, team_id: int, attr: str) -> None:
-    rows = fetch_rows(
-        "SELECT id FROM core_cohort WHERE team_id = %s AND id = ANY(%s) AND NOT deleted", [team_id, sorted(numbers)]
-    )
-    if missing := numbers - {row[0] for row in rows}:
-        message = f"There is no cohort {min(missing)} in this project."
-        raise Invalid(message, attr=attr)

@@ -83,7 +83,7 @@ def property_probe(wanted: Filter, parameters: dict[str, Any]) -> LiteralString:
     if isinstance(wanted, CohortFilter):
         # The filter's own condition is found by the index of members.
         return "true"
-    return _predicate_probe(wanted, parameters)
+    return _predicate_probe(wanted, parameters) if isinstance(wanted, PropertyFilter) else ""
 
 
 def _predicate_probe(wanted: PropertyFilter, parameters: dict[str, Any]) -> LiteralString:

@@ -1,10 +1,11 @@
-"""Compiles filters to a ClickHouse condition that is 0 or 1 for every row."""
+"""Compiles filters to a ClickHouse condition that is 0 or 1 for every row.
 
-from dataclasses import dataclass
+`events.filters.event_clickhouse` adds what filters on events may look at besides.
+"""
+
 from typing import Any, Final
 
 from events.filters import forms
-from events.filters.grammar import CohortFilter, Filter, FilterGroup, PropertyFilter
 from events.filters.predicates import (
     Affix,
     Between,
@@ -18,6 +19,7 @@ from events.filters.predicates import (
     Predicate,
     VersionWithin,
 )
+from events.filters.tree import CohortFilter, Filter, FilterGroup, PropertyFilter, SelectorFilter
 
 _MEMBERS: Final = (
     "(SELECT person_id FROM cohort_people FINAL"
@@ -32,70 +34,83 @@ def condition(wanted: Filter, parameters: dict[str, Any], *, properties: str, pe
 
     `properties` is an expression that gives JSON object text, `person_id` one that gives the person's UUID.
     """
-    return _Compiler(parameters, properties, person_id).compile(wanted)
+    return Compiler(parameters, properties, person_id).compile(wanted)
 
 
-@dataclass(frozen=True, slots=True)
-class EventColumns:
-    """Where a statement has what filters on events look at: the alias of `events`, and who owns the event."""
-
-    table: str
-    person_id: str
-
-
-def event_condition(wanted: Filter, parameters: dict[str, Any], *, columns: EventColumns) -> str:
-    """Return the condition on a row of `events`; its values go into `parameters`, where the caller puts `team_id`."""
-    properties = f"{columns.table}.properties"
-    return _Compiler(parameters, properties, columns.person_id).compile(wanted)
-
-
-class _Compiler:
+class Compiler:
     """Writes one condition; every key and every value becomes a parameter."""
 
     def __init__(self, parameters: dict[str, Any], properties: str, person_id: str) -> None:
-        self._parameters = parameters
+        """Take where values go, and what gives the JSON text of the properties and the person's UUID."""
+        self.parameters = parameters
         self._properties = properties
         self._person_id = person_id
 
     def compile(self, wanted: Filter) -> str:
         """Return the condition of a filter."""
         if isinstance(wanted, FilterGroup):
-            return "(" + f" {wanted.type} ".join(map(self.compile, wanted.values)) + ")" if wanted.values else "1"
+            empty = "0" if wanted.type == "OR" else "1"
+            return "(" + f" {wanted.type} ".join(map(self.compile, wanted.values)) + ")" if wanted.values else empty
         if isinstance(wanted, CohortFilter):
-            members = _MEMBERS.format(name=self._bind(list(wanted.cohort_ids)))
+            members = _MEMBERS.format(name=self.bind(list(wanted.cohort_ids)))
             return f"({self._person_id} {'NOT ' * wanted.negated}IN {members})"
-        return f"(NOT {self._property(wanted)})" if wanted.negated else self._property(wanted)
+        if isinstance(wanted, SelectorFilter):
+            raise TypeError(wanted)
+        return f"(NOT {self.property(wanted)})" if wanted.negated else self.property(wanted)
 
-    def _bind(self, value: object) -> str:
-        name = f"f{len(self._parameters)}"
-        self._parameters[name] = value
+    def bind(self, value: object) -> str:
+        """Return the name of a new parameter."""
+        name = f"f{len(self.parameters)}"
+        self.parameters[name] = value
         return name
 
-    def _text(self, value: str) -> str:
-        return f"{{{self._bind(value)}:String}}"
+    def text(self, value: str) -> str:
+        """Return the placeholder of a text."""
+        return f"{{{self.bind(value)}:String}}"
 
-    def _texts(self, values: tuple[str, ...]) -> str:
-        return f"{{{self._bind(list(values))}:Array(String)}}"
+    def texts(self, values: tuple[str, ...]) -> str:
+        """Return the placeholder of a list of texts."""
+        return f"{{{self.bind(list(values))}:Array(String)}}"
 
-    def _property(self, wanted: PropertyFilter) -> str:
-        key = self._text(wanted.key)
-        predicate = wanted.predicate
+    def property(self, wanted: PropertyFilter) -> str:
+        """Return the condition on the value of a property, not turned round."""
+        key = self.text(wanted.key)
+        raw, string = (f"{function}({self._properties}, {key})" for function in ("JSONExtractRaw", "JSONExtractString"))
+        return self.holds(wanted.predicate, raw=raw, string=string)
+
+    def holds(self, predicate: Predicate, *, raw: str, string: str) -> str:
+        """Return a condition on a value: `raw` gives its JSON text, '' where there is none, `string` its text.
+
+        Missing values and null give an empty `string`, and what is no text gives its JSON.
+        """
         if isinstance(predicate, IsSet):
-            return f"(JSONExtractRaw({self._properties}, {key}) NOT IN ('', 'null'))"
+            return f"({raw} NOT IN ('', 'null'))"
         if isinstance(predicate, Equals) and predicate.plain and "" not in predicate.forms:
-            # Missing values and null give an empty text here, and others their JSON.
-            string = f"JSONExtractString({self._properties}, {key})"
             if len(predicate.forms) == 1:
-                return f"({string} = {self._text(predicate.forms[0])})"
-            return f"({string} IN {self._texts(predicate.forms)})"
-        return f"arrayExists(r -> {self._of_value(predicate)}, [JSONExtractRaw({self._properties}, {key})])"
+                return f"({string} = {self.text(predicate.forms[0])})"
+            return f"({string} IN {self.texts(predicate.forms)})"
+        return f"arrayExists(r -> {self._of_value(predicate)}, [{raw}])"
+
+    def holds_of_text(self, predicate: Predicate, text: str) -> str:
+        """Return a condition on an expression that always gives a text."""
+        match predicate:
+            case IsSet():
+                return "toUInt8(1)"
+            case Equals(values, plain=True):
+                return f"({text} IN {self.texts(values)})"
+            case Equals(values):
+                return f"arrayExists(t -> {forms.text_form('t')} IN {self.texts(values)}, [{text}])"
+            case Contains() | Matches() | Affix() | CleanedPath() | Compares(numeric=False):
+                return f"arrayExists(t -> {self._of_text(predicate)}, [{text}])"
+            case _:
+                return f"arrayExists(r -> {self._of_value(predicate)}, [toJSONString({text})])"
 
     def _of_value(self, predicate: Predicate) -> str:
         """Return a condition on the JSON text `r`, which is '' where the key is missing."""
         match predicate:
             case Equals(values):
                 documents = any(value.startswith(("[", "{")) for value in values)
-                return f"ifNull({forms.comparison_form('r', documents=documents)} IN {self._texts(values)}, 0)"
+                return f"ifNull({forms.comparison_form('r', documents=documents)} IN {self.texts(values)}, 0)"
             case Compares(ordering, bound, numeric=True):
                 return self._number(f"({self._stands(ordering, bound)})")
             case Between(low, high, outside):
@@ -116,23 +131,23 @@ class _Compiler:
         """Return a condition on the text `t`."""
         match predicate:
             case Contains((one,)):
-                return f"position({forms.lower('t')}, {self._text(one)}) > 0"
+                return f"position({forms.lower('t')}, {self.text(one)}) > 0"
             case Contains(texts):
-                return f"arrayExists(n -> position(u, n) > 0, {self._texts(texts)})".join(
+                return f"arrayExists(n -> position(u, n) > 0, {self.texts(texts)})".join(
                     ("arrayExists(u -> ifNull(", f", 0), [{forms.lower('t')}])")
                 )
             case Matches(patterns):
-                return " OR ".join(f"match(t, {self._text(_NO_DOT_ALL + pattern)})" for pattern in patterns)
+                return " OR ".join(f"match(t, {self.text(_NO_DOT_ALL + pattern)})" for pattern in patterns)
             case Affix(texts, end):
-                return f"arrayExists(n -> {'endsWith' if end else 'startsWith'}(t, n), {self._texts(texts)})"
+                return f"arrayExists(n -> {'endsWith' if end else 'startsWith'}(t, n), {self.texts(texts)})"
             case CleanedPath(rules, paths):
                 cleaned = "t"
                 for pattern, replacement in rules:
-                    bound = f"{self._text(_NO_DOT_ALL + pattern)}, {self._text(replacement)}"
+                    bound = f"{self.text(_NO_DOT_ALL + pattern)}, {self.text(replacement)}"
                     cleaned = f"replaceRegexpAll({cleaned}, {bound})"
-                return f"{cleaned} IN {self._texts(paths)}"
+                return f"{cleaned} IN {self.texts(paths)}"
             case Compares(ordering, bound):
-                return f"t {ordering} {self._text(bound)}"
+                return f"t {ordering} {self.text(bound)}"
             case _:
                 raise TypeError
 
@@ -148,7 +163,7 @@ class _Compiler:
         turned = {">": "<", ">=": "<=", "<": ">", "<=": ">="}[ordering] if negative else ordering
         digits = "replaceOne(c, '-', '')"
         compared = (
-            f"(length(splitByChar('.', {digits})[1]), {digits}) {turned} (toUInt64({size}), {self._text(magnitude)})"
+            f"(length(splitByChar('.', {digits})[1]), {digits}) {turned} (toUInt64({size}), {self.text(magnitude)})"
         )
         greater = ordering.startswith(">")
         if negative:
@@ -157,7 +172,7 @@ class _Compiler:
 
     def _ends(self, name: str, low: object, high: object, kind: str) -> str:
         ends = [
-            f"{name} {sign} {{{self._bind(end)}:{kind}}}" for sign, end in ((">=", low), ("<", high)) if end is not None
+            f"{name} {sign} {{{self.bind(end)}:{kind}}}" for sign, end in ((">=", low), ("<", high)) if end is not None
         ]
         return " AND ".join(ends) or "1"
 

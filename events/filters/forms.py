@@ -59,6 +59,11 @@ def comparison_form(raw: str, *, documents: bool) -> str:
     return f"multiIf(startsWith({raw}, '\"'), {form}, {raw} IN ('', 'null'), NULL, {other})"
 
 
+def text_form(string: str) -> str:
+    """Return the comparison form of a text."""
+    return _form(string)
+
+
 def number(raw: str) -> str:
     """Return the plain decimals of a value that is a number or a text that is one, else ''."""
     string = f"JSONExtractString({raw})"

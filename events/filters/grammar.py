@@ -2,10 +2,12 @@
 
 `read_filters` gives frozen dataclasses or a FilterError whose text may be shown. Two compilers read them:
 `events.filters.clickhouse` and `core.filters.postgres`. docs/filters.md has the meaning of every operator.
+Filters on persons (scope `person`) look at persons and cohorts; those on events look at more, and Postgres never
+sees them.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -15,14 +17,31 @@ import orjson
 from events.filters.errors import FilterError
 from events.filters.operators import OPERATORS, Context, Operator, check_pattern, find_operator
 from events.filters.predicates import Predicate
+from events.filters.selectors import read_selector, tag_selector
+from events.filters.tree import (
+    EVERYTHING,
+    NOTHING,
+    CohortFilter,
+    Filter,
+    FilterGroup,
+    Place,
+    PropertyFilter,
+    SelectorFilter,
+    cohort_ids,
+    leaves,
+    property_keys,
+)
 from events.filters.values import value_text
 
 __all__ = [
+    "EVERYTHING",
+    "NOTHING",
     "CohortFilter",
     "Filter",
     "FilterError",
     "FilterGroup",
     "PropertyFilter",
+    "SelectorFilter",
     "cohort_ids",
     "leaves",
     "property_keys",
@@ -38,39 +57,13 @@ MAX_BYTES: Final = 1_000_000
 MAX_PATH_RULES: Final = 50
 MAX_COHORT_ID: Final = 2**63 - 1
 
+MAX_GROUP_TYPE_INDEX: Final = 4
+
 COHORT_TYPES: Final = frozenset({"cohort", "static-cohort", "precalculated-cohort"})
+SESSION_KEYS: Final = frozenset({"$session_duration"})
+ELEMENT_TEXTS: Final = frozenset({"text", "href"})
 
 type Scope = Literal["person", "event"]
-type Filter = PropertyFilter | CohortFilter | FilterGroup
-
-
-@dataclass(frozen=True, slots=True)
-class PropertyFilter:
-    """A predicate on the value under one key; `negated` turns it round, so that a missing value passes."""
-
-    key: str
-    predicate: Predicate
-    negated: bool = False
-    type: Scope = "person"
-
-
-@dataclass(frozen=True, slots=True)
-class CohortFilter:
-    """Membership in one of these cohorts, or (`negated`) in none of them."""
-
-    cohort_ids: tuple[int, ...]
-    negated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FilterGroup:
-    """All (`AND`) or at least one (`OR`) of the values; an empty AND is true."""
-
-    type: Literal["AND", "OR"]
-    values: tuple[Filter, ...]
-
-
-_EVERYTHING: Final = FilterGroup("AND", ())
 
 
 @dataclass(slots=True)
@@ -86,8 +79,10 @@ class _Reader:
         if depth > MAX_DEPTH:
             message = f"Filters may be nested at most {MAX_DEPTH} deep."
             raise FilterError(message)
-        if "values" in item and "key" not in item:
+        if _is_group(item):
             return self.group(item, depth)
+        if self.ignores(item):
+            return None
         self.counted(1)
         return self.leaf(item)
 
@@ -103,12 +98,24 @@ class _Reader:
             raise FilterError("The `type` of a filter group must be AND or OR.")
         if not isinstance(members, list):
             raise FilterError("The `values` of a filter group must be a list.")
-        return _joined("OR" if kind.upper() == "OR" else "AND", [self.item(member, depth + 1) for member in members])
+        return _joined("OR" if kind.upper() == "OR" else "AND", self.items(members, depth + 1))
+
+    def items(self, items: Sequence[object], depth: int) -> list[Filter | None]:
+        """Return the members of a list."""
+        if self.scope == "event":
+            kept = [item for item in items if isinstance(item, Mapping) and (_is_group(item) or not self.ignores(item))]
+            if len({_is_group(item) for item in kept}) > 1:
+                raise FilterError("Property list cannot contain both PropertyGroup and Property objects")
+        return [self.item(item, depth) for item in items]
+
+    def ignores(self, item: Mapping[str, Any]) -> bool:
+        """Tell whether this is a filter on nothing, which lists of filters on events may have (spec 3.5)."""
+        return self.scope == "event" and "key" not in item and not _is_of_cohort(item)
 
     def leaf(self, item: Mapping[str, Any]) -> Filter:
         kind = item.get("type")
         kind = self.scope if kind is None else kind
-        if "key" not in item and not (isinstance(kind, str) and kind in COHORT_TYPES):
+        if "key" not in item and not _is_of_cohort(item):
             raise FilterError("A filter must have a `key`.")
         if not isinstance(kind, str):
             raise FilterError("The `type` of a filter must be text.")
@@ -116,24 +123,69 @@ class _Reader:
             return _cohort_filter(item)
         if kind == "hogql":
             raise FilterError("Filters of type 'hogql' are not supported.")
-        if kind != self.scope:
-            message = f"The '{kind[:100]}' property filter does not work in '{self.scope}' scope"
-            raise FilterError(message)
-        return self.property_filter(_key(item["key"]), item)
+        if kind == self.scope:
+            return self.property_filter(_key(item["key"]), item, kind)
+        if self.scope == "event":
+            return self.event_leaf(kind, _key(item["key"]), item)
+        raise _wrong_type(kind, self.scope)
 
-    def property_filter(self, key: str, item: Mapping[str, Any]) -> Filter:
+    def event_leaf(self, kind: str, key: str, item: Mapping[str, Any]) -> Filter:
+        """Read a filter on what belongs to an event."""
+        match kind:
+            case "person":
+                return self.property_filter(key, item, kind)
+            case "group":
+                index = _group_type_index(item.get("group_type_index"))
+                return self.property_filter(key, item, kind, group_type_index=index)
+            case "session" if key in SESSION_KEYS:
+                return self.property_filter(key, item, kind)
+            case "session":
+                message = f"Sessions have no property {key[:100]!r} to filter on, only $session_duration."
+                raise FilterError(message)
+            case "element" if key in ELEMENT_TEXTS:
+                return self.property_filter(key, item, kind)
+            case "element":
+                return self.selector_filter(key, item)
+            case _:
+                raise _wrong_type(kind, self.scope)
+
+    def selector_filter(self, key: str, item: Mapping[str, Any]) -> Filter:
+        words = {"selector": "selector", "tag_name": "tag"}.get(key)
+        if words is None:
+            message = f"Elements have no {key[:100]!r} to filter on, only selector, tag_name, text and href."
+            raise FilterError(message)
+        name = "exact" if item.get("operator") is None else item["operator"]
+        operator = find_operator(name, negation=_flag(item, "negation"))
+        if name not in {"exact", "is_not"}:
+            message = f'Filtering by element {words} only supports operators "equals" and "doesn\'t equal" currently.'
+            raise FilterError(message)
+        operands = [operand for operand in _operands(operator, str(name), item) if operand.strip()]
+        # Each selector is as much work as a filter.
+        self.counted(max(len(operands) - 1, 0))
+        read = tag_selector if key == "tag_name" else read_selector
+        if not operands:
+            return EVERYTHING if operator.negated else NOTHING
+        return SelectorFilter(tuple(map(read, operands)), operator.negated)
+
+    def property_filter(
+        self, key: str, item: Mapping[str, Any], kind: Place, *, group_type_index: int | None = None
+    ) -> Filter:
         name = "exact" if item.get("operator") is None else item["operator"]
         operator = find_operator(name, negation=_flag(item, "negation"))
         operands = _operands(operator, str(name), item)
         if not operands and operator.takes != "nothing":
-            return _EVERYTHING
+            return NOTHING if kind == "element" and not (operator.negated or operator.opposite) else EVERYTHING
         if not operator.together or operator.costly:
             # Each of these values is as much work as a filter.
             self.counted(len(operands) - 1)
         if operator.together:
-            return PropertyFilter(key, self.built(operator, str(name), operands), operator.negated, self.scope)
-        single = [PropertyFilter(key, self.built(operator, str(name), (one,)), type=self.scope) for one in operands]
-        return _joined("AND" if operator.opposite else "OR", single) or _EVERYTHING
+            predicate = self.built(operator, str(name), operands)
+            return PropertyFilter(key, predicate, operator.negated, kind, group_type_index)
+        single = [
+            PropertyFilter(key, self.built(operator, str(name), (one,)), type=kind, group_type_index=group_type_index)
+            for one in operands
+        ]
+        return _joined("AND" if operator.opposite else "OR", single) or EVERYTHING
 
     def built(self, operator: Operator, name: str, operands: tuple[str, ...]) -> Predicate:
         try:
@@ -154,6 +206,8 @@ def read_filters(
 ) -> Filter | None:
     """Return the filter that parsed JSON describes; None when it restricts nothing.
 
+    The scope is also the type of filters that name none. In scope `event`, members of lists that are no groups and
+    have no `key` are left out, as PostHog does; whatever else is wrong is a FilterError in both.
     `now` is what relative dates count from; `path_rules` are the project's `path_cleaning_filters`
     (`{"regex", "alias"}`), which `is_cleaned_path_exact` applies to both sides.
     """
@@ -164,29 +218,10 @@ def read_filters(
     if isinstance(value, Mapping):
         wanted = reader.item(value, 0) if _is_item(value) else _legacy(reader, value)
     elif isinstance(value, list):
-        wanted = _joined("AND", [reader.item(item, 1) for item in value])
+        wanted = _joined("AND", reader.items(value, 1))
     else:
         raise FilterError("Filters must be a list, a group object or a map of keys to values.")
-    return None if wanted == _EVERYTHING else wanted
-
-
-def leaves(wanted: Filter) -> Iterator[PropertyFilter | CohortFilter]:
-    """Yield the filters that are not groups, in order."""
-    if isinstance(wanted, FilterGroup):
-        for value in wanted.values:
-            yield from leaves(value)
-    else:
-        yield wanted
-
-
-def cohort_ids(wanted: Filter) -> set[int]:
-    """Return the cohorts that a filter names."""
-    return {number for leaf in leaves(wanted) if isinstance(leaf, CohortFilter) for number in leaf.cohort_ids}
-
-
-def property_keys(wanted: Filter) -> set[str]:
-    """Return the property keys that a filter looks at."""
-    return {leaf.key for leaf in leaves(wanted) if isinstance(leaf, PropertyFilter)}
+    return None if wanted == EVERYTHING else wanted
 
 
 def _is_item(value: Mapping[str, Any]) -> bool:
@@ -194,8 +229,17 @@ def _is_item(value: Mapping[str, Any]) -> bool:
         return not value.keys().isdisjoint({"value", "operator", "type"})
     # A legacy map may have a property named `values`, but not one that is a list of objects.
     members = value.get("values")
-    cohort = value.get("type") in COHORT_TYPES if isinstance(value.get("type"), str) else False
-    return cohort or (isinstance(members, list) and all(isinstance(member, Mapping) for member in members))
+    return _is_of_cohort(value) or (
+        isinstance(members, list) and all(isinstance(member, Mapping) for member in members)
+    )
+
+
+def _is_group(item: Mapping[str, Any]) -> bool:
+    return "values" in item and "key" not in item
+
+
+def _is_of_cohort(item: Mapping[str, Any]) -> bool:
+    return isinstance(item.get("type"), str) and item["type"] in COHORT_TYPES
 
 
 def _legacy(reader: _Reader, value: Mapping[str, Any]) -> Filter | None:
@@ -212,11 +256,24 @@ def _joined(kind: Literal["AND", "OR"], members: Sequence[Filter | None]) -> Fil
     present = tuple(member for member in members if member is not None)
     if not present:
         return None
-    if kind == "OR" and _EVERYTHING in present:
-        return _EVERYTHING
+    if kind == "OR" and EVERYTHING in present:
+        return EVERYTHING
     if kind == "AND":
-        present = tuple(member for member in present if member != _EVERYTHING)
+        present = tuple(member for member in present if member != EVERYTHING)
     return present[0] if len(present) == 1 else FilterGroup(kind, present)
+
+
+def _wrong_type(kind: str, scope: Scope) -> FilterError:
+    return FilterError(f"The '{kind[:100]}' property filter does not work in '{scope}' scope")
+
+
+def _group_type_index(value: object) -> int:
+    if isinstance(value, str) and value in {str(index) for index in range(MAX_GROUP_TYPE_INDEX + 1)}:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_GROUP_TYPE_INDEX:
+        message = f"A filter on a group must have a `group_type_index` from 0 to {MAX_GROUP_TYPE_INDEX}."
+        raise FilterError(message)
+    return value
 
 
 def _key(key: object) -> str:
@@ -282,7 +339,7 @@ def _cohort_filter(item: Mapping[str, Any]) -> Filter:
     value = item.get("value")
     numbers = [_cohort_id(one) for one in (value if isinstance(value, list) else [value])]
     if not numbers:
-        return _EVERYTHING
+        return EVERYTHING
     if len(numbers) > MAX_VALUES:
         message = f"A filter may have at most {MAX_VALUES} values."
         raise FilterError(message)

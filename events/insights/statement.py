@@ -6,7 +6,17 @@ from typing import Any, Final
 from django.conf import settings as django_settings
 
 from events import client
+from events.errors import QueryTooBig
 
+# A hundred and fifty conditions of the largest kind; more would take ClickHouse longer to plan than to run.
+MAX_STATEMENT_BYTES: Final = 512 * 1024
+_SIZES: Final[dict[str, str | int]] = {
+    "max_query_size": MAX_STATEMENT_BYTES,
+    "max_ast_elements": 500_000,
+    "max_expanded_ast_elements": 500_000,
+}
+# The planner takes many conditions for few events, and would look up overrides in a table of all events.
+_PLAN: Final[dict[str, str | int]] = {"query_plan_join_swap_table": "false"}
 _KINDS: Final = {bool: "Bool", int: "Int64", float: "Float64", str: "String"}
 
 
@@ -27,7 +37,10 @@ class Statement:
 
         Raises QueryTimeout, QueryTooBig and the other errors of `events.errors`.
         """
-        limits: dict[str, str | int] = {"max_memory_usage": django_settings.INSIGHT_MEMORY_MB * 1024**2}
+        if len(sql.encode()) >= MAX_STATEMENT_BYTES:
+            # ClickHouse would call it a syntax error.
+            raise QueryTooBig
+        limits = {**_SIZES, **_PLAN, "max_memory_usage": django_settings.INSIGHT_MEMORY_MB * 1024**2}
         return client.query(
             sql, self.parameters, settings=limits, seconds=django_settings.INSIGHT_QUERY_TIMEOUT_SECONDS
         ).rows
