@@ -1,6 +1,7 @@
 """Gathers every resource's models so that Django finds them; nothing else lives here."""
 
 from core.access.models import PersonalAPIKey
+from core.actions.models import Action
 from core.activity.models import ActivityLog
 from core.cohorts.models import Cohort, CohortPerson, CohortUpload
 from core.deletions.models import DeletionRequest, DeletionRun
@@ -20,6 +21,7 @@ from core.roles.models import Role, RoleMembership
 from core.tenancy.models import Organization, OrganizationMembership, Project, Team, User
 
 __all__ = [
+    "Action",
     "ActivityLog",
     "Cohort",
     "CohortPerson",

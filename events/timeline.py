@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from events import client
 from events.errors import QueryTooBig
+from events.filters.event_clickhouse import EventColumns, event_condition
 from events.history import Ids
 from events.history_batch import named_ids
+from events.insights.entities import EventMatch
 from events.rows import clickhouse_time
 
 QUERY_MEMORY_BYTES: Final = 1024 * 1024 * 1024
@@ -60,13 +63,17 @@ class TooManyPointsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which events count: of one person, from `since` to `until` (both included), of these names or of any."""
+    """Which events count: of one person, from `since` to `until` (both included), and of any kind or (`matches`) these.
+
+    Filters that look at the person ask `person_id`.
+    """
 
     team_id: int
+    person_id: UUID
     ids: Ids
     since: datetime
     until: datetime
-    events: Sequence[str]
+    matches: Sequence[EventMatch] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +124,31 @@ def _bound(window: Window, template: str) -> tuple[str, dict[str, Any]]:
         "since": clickhouse_time(window.since),
         "until": clickhouse_time(window.until),
     }
-    if window.events:
-        parameters["events"] = list(window.events)
     names = named_ids({0: window.ids}, parameters)
-    return names.sql(template.replace("<events>", "event IN {events:Array(String)}" if window.events else "true")), (
-        parameters
-    )
+    return names.sql(template.replace("<events>", _matching(window, parameters))), parameters
+
+
+def _matching(window: Window, parameters: dict[str, Any]) -> str:
+    if window.matches is None:
+        return "true"
+    parameters["person_id"] = str(window.person_id)
+    columns = EventColumns("events", "{person_id:UUID}", since=window.since, until=window.until)
+    names = sorted({match.event for match in window.matches if match.event is not None})
+    numbers = {name: f"event = {{events:Array(String)}}[{number}]" for number, name in enumerate(names, start=1)}
+    parameters["events"] = names
+    any_of = [
+        " AND ".join(
+            [
+                "true" if match.event is None else numbers[match.event],
+                *([event_condition(match.filter, parameters, columns=columns)] if match.filter is not None else []),
+            ]
+        )
+        for match in window.matches
+    ]
+    named = all(match.event is not None for match in window.matches)
+    # The table is ordered by date and event, so the names spare most of its rows.
+    narrowed = "event IN {events:Array(String)} AND " if named else ""
+    return f"{narrowed}({' OR '.join(f'({one})' for one in any_of) or 'false'})"
 
 
 def _properties(window: Window, uuids: Sequence[str]) -> Iterator[tuple[str, datetime, str]]:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
 from django.http import QueryDict
 from rest_framework.request import Request
 
 from core.api.errors import Invalid
 from core.api.forms import MARK, read_form
+from core.api.values import NotJSONError, TooDeepError, json_repaired
 
 _MISSING: Final = object()
 _TRUE: Final = frozenset({"true", "1", "yes", "t", "y", "on"})
@@ -57,3 +59,30 @@ def flag(request: Request, name: str, *, default: bool = False) -> bool:
 def required(name: str) -> Invalid:
     """Return the error for a field that must be there."""
     return Invalid("This field is required.", code="required", attr=name)
+
+
+def text_value(value: object, name: str, longest: int) -> str:
+    """Return a text of a body as it can be stored; null is the empty text, and what is no text is refused."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Invalid("Not a valid string.", attr=name)
+    if len(value) > longest:
+        message = f"Ensure this field has no more than {longest} characters."
+        raise Invalid(message, code="max_length", attr=name)
+    return str(json_repaired(value))
+
+
+def json_value(value: object, name: str) -> Any:  # noqa: ANN401 any JSON value
+    """Return a JSON value of a body as it can be stored; forms carry JSON as text."""
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value or "null")
+        except orjson.JSONDecodeError:
+            raise Invalid("Value must be valid JSON.", attr=name) from None
+    try:
+        return json_repaired(value)
+    except TooDeepError:
+        raise Invalid("The value is nested too deeply.", attr=name) from None
+    except NotJSONError:
+        raise Invalid("Value must be valid JSON.", attr=name) from None

@@ -3,12 +3,10 @@
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
 from rest_framework.request import Request
 
 from core.api.errors import Invalid
-from core.api.params import body_of, flag, required
-from core.api.values import NotJSONError, TooDeepError, json_repaired
+from core.api.params import body_of, flag, json_value, required, text_value
 from core.cohorts.uploads import CohortBody, read_csv
 
 MAX_NAME: Final = 400
@@ -23,13 +21,13 @@ def read_cohort(request: Request) -> CohortBody:
     fields: dict[str, Any] = {}
     for name, longest in (("name", MAX_NAME), ("description", MAX_DESCRIPTION)):
         if name in body:
-            fields[name] = _text(body[name], name, longest)
+            fields[name] = text_value(body[name], name, longest)
     for name in ("is_static", "deleted"):
         if body.get(name) is not None:
             fields[name] = flag(request, name)
     for name in ("filters", "groups"):
         if name in body:
-            fields[name] = _json(body[name], name)
+            fields[name] = json_value(body[name], name)
     if body.get("query"):
         raise Invalid("Cohorts made by a query are not supported.", attr="query")
     upload = body.get("csv")
@@ -45,7 +43,7 @@ def read_persons_to_add(request: Request) -> tuple[UUID, ...]:
     """Read `person_ids`: 1 to 10,000 UUIDs."""
     given = body_of(request).get("person_ids")
     if isinstance(given, str):
-        given = _json(given, "person_ids")
+        given = json_value(given, "person_ids")
     if not isinstance(given, list):
         raise Invalid("person_ids must be a list", attr="person_ids")
     if not given:
@@ -66,35 +64,9 @@ def read_person_to_remove(request: Request) -> UUID:
         raise Invalid("person_id must be a valid UUID", attr="person_id") from None
 
 
-def _text(value: object, name: str, longest: int) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise Invalid("Not a valid string.", attr=name)
-    if len(value) > longest:
-        message = f"Ensure this field has no more than {longest} characters."
-        raise Invalid(message, code="max_length", attr=name)
-    return str(json_repaired(value))
-
-
-def _json(value: object, name: str) -> Any:  # noqa: ANN401 any JSON value
-    """Return a copy that can be stored; forms carry JSON as text."""
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value or "null")
-        except orjson.JSONDecodeError:
-            raise Invalid("Value must be valid JSON.", attr=name) from None
-    try:
-        return json_repaired(value)
-    except TooDeepError:
-        raise Invalid("The value is nested too deeply.", attr=name) from None
-    except NotJSONError:
-        raise Invalid("Value must be valid JSON.", attr=name) from None
-
-
 def _uuids(given: object, name: str) -> tuple[UUID, ...]:
     if isinstance(given, str):
-        given = _json(given, name)
+        given = json_value(given, name)
     if not isinstance(given, list):
         raise Invalid("Expected a list of UUIDs.", attr=name)
     if len(given) > MAX_PERSONS:

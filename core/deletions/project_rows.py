@@ -50,6 +50,7 @@ STORES: Final = (
         # Members are known by their cohort: as long as it has one it stays, and is counted as remaining.
         removable="NOT EXISTS (SELECT FROM core_cohortperson m WHERE m.cohort_id = core_cohort.id)",
     ),
+    Store("postgres.actions", "core_action", ("id",)),
     Store("postgres.distinct_ids", "core_persondistinctid", ("distinct_id",)),
     Store("postgres.persons", "core_person", ("uuid",)),
     Store("postgres.distinct_id_tombstones", "core_distinctidtombstone", ("distinct_id_hash",)),

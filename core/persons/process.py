@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 
+from core.persons.elements import elements_taken
 from core.persons.identity import (
     MAX_PROPERTIES_BYTES,
     MergeRefusedError,
@@ -187,9 +188,7 @@ class EventProcessor:
             properties = {key: value for key, value in properties.items() if not key.startswith("$group_")}
         elif "$groups" in properties:
             properties = self.groups_added(properties)
-        chain = properties.get("$elements_chain")
-        if isinstance(chain, str):
-            properties = {key: value for key, value in properties.items() if key != "$elements_chain"}
+        chain, properties = elements_taken(properties)
         self.event_rows.append(
             event_row(
                 team_id=self.team_id,
@@ -208,7 +207,7 @@ class EventProcessor:
                 else person.properties_text(),
                 person_mode=mode,
                 generation=self.roster.generation(event.distinct_id),
-                elements_chain=chain if isinstance(chain, str) else "",
+                elements_chain=chain,
                 historical_migration=event.historical_migration,
             )
         )

@@ -4,11 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 
+from core.actions.queries import action_matches
+from core.api.errors import Invalid
 from core.persons import queries
 from core.persons.date_range import DateRange, Given, read_range
+from events.filters.grammar import MAX_FILTERS
+from events.filters.tree import size
+from events.insights.entities import EventMatch
 from events.timeline import Window, first_day, timeline
 
 MAX_POINTS: Final = 10_000
@@ -17,9 +23,13 @@ EARLIEST_OF_ALL: Final = datetime(2015, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class TimelineQuery:
-    """What is asked: names of events (none: any event), the keys whose changes open points, and the dates."""
+    """What is asked: names of events (None: any event), ids of actions, the keys whose changes open points, the dates.
 
-    events: tuple[str, ...]
+    Without events and actions, every event counts.
+    """
+
+    events: tuple[str | None, ...]
+    actions: tuple[int, ...]
     crucial_keys: tuple[str, ...]
     dates: Given
 
@@ -49,17 +59,21 @@ def _earliest(team_id: int) -> datetime | None:
     return datetime.combine(day, time(), tzinfo=UTC) if day else None
 
 
-def answer(*, team_id: int, person_id: int, asked: TimelineQuery, dates: DateRange) -> dict[str, Any]:
+def answer(
+    *, team_id: int, person_id: int, person_uuid: UUID, asked: TimelineQuery, dates: DateRange
+) -> dict[str, Any]:
     """Return the points of a person, with the keys and the dates that were used.
 
-    Events count by the distinct ids that the person has now. Raises the errors of `events.timeline.timeline`.
+    Events count by the distinct ids that the person has now. Raises Invalid for an unknown action, and the errors of
+    `events.timeline.timeline`.
     """
     window = Window(
         team_id=team_id,
+        person_id=person_uuid,
         ids=queries.distinct_ids_of(team_id=team_id, person_id=person_id),
         since=dates.since,
         until=dates.until,
-        events=asked.events,
+        matches=_matches(team_id, asked),
     )
     points = timeline(window, keys=asked.crucial_keys, limit=MAX_POINTS)
     return {
@@ -80,6 +94,21 @@ def answer(*, team_id: int, person_id: int, asked: TimelineQuery, dates: DateRan
 def crucial_keys(filters: Iterable[object], breakdown: Sequence[str]) -> tuple[str, ...]:
     """Return the sorted keys of person filters and of a person breakdown."""
     return tuple(sorted(set(breakdown).union(*map(person_keys, filters))))
+
+
+def _matches(team_id: int, asked: TimelineQuery) -> tuple[EventMatch, ...] | None:
+    if None in asked.events or not (asked.events or asked.actions):
+        return None
+    steps = action_matches(team_id=team_id, ids=asked.actions)
+    for number in asked.actions:
+        if number not in steps:
+            message = f"There is no action {number} in this project."
+            raise Invalid(message, attr="actions")
+    matches = [match for number in asked.actions for match in steps[number]]
+    if sum(size(match.filter) for match in matches if match.filter is not None) > MAX_FILTERS:
+        message = f"The steps of the actions may have at most {MAX_FILTERS} filters together."
+        raise Invalid(message, attr="actions")
+    return (*map(EventMatch, asked.events), *matches)
 
 
 def _text(moment: datetime) -> str:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from events import client
+from events.insights.entities import EventMatch
 from events.rows import Table, event_row
 from events.timeline import Window, timeline
 
@@ -94,7 +95,12 @@ def test_points_are_those_of_a_plain_loop(
         if (row.owner, row.generation) in ids and since <= row.timestamp <= until and (not names or row.event in names)
     ]
     window = Window(
-        team_id=7, ids=[(f"{prefix}{owner}", life) for owner, life in ids], since=since, until=until, events=names
+        team_id=7,
+        person_id=UUID(int=1),
+        ids=[(f"{prefix}{owner}", life) for owner, life in ids],
+        since=since,
+        until=until,
+        matches=[EventMatch(name) for name in names] or None,
     )
     found = [
         (point.timestamp, orjson.loads(point.properties), point.relevant_event_count)

@@ -67,7 +67,7 @@ class Shop:
 
 
 def open_shop(team: Team, owner: User, *, mark: str, folder: Path | None = None) -> Shop:
-    """Fill a project: people, merges, groups, events, warnings, recordings, cohorts, kept answers, imports."""
+    """Fill a project: people, merges, groups, events, warnings, recordings, cohorts, actions, kept answers, imports."""
     client = CheckedClient(headers={"authorization": f"Bearer {make_key(owner)}"}, raise_request_exception=False)
     shop = Shop(team, client, mark)
     _capture(shop)
@@ -136,6 +136,7 @@ def _gather(shop: Shop) -> None:
     filters = {"properties": {"type": "AND", "values": [leaf]}}
     shop.made("/cohorts/", {"name": f"{shop.mark} found", "filters": filters})
     cohorts_calculate()
+    shop.made("/actions/", {"name": f"{shop.mark} pays", "steps": [{"event": "paid", "url": shop.mark}]})
 
 
 def _import(shop: Shop, folder: Path) -> None:

@@ -18,6 +18,7 @@ from core.persons.timeline import TimelineQuery, crucial_keys
 
 MAX_QUESTIONS: Final = 1000
 MAX_TIMELINE_EVENTS: Final = 100
+MAX_TIMELINE_ACTIONS: Final = 10
 MAX_TIMELINE_KEYS: Final = 100
 _BAD_TIMESTAMP: Final = "Invalid timestamp format. Use ISO format like 2023-06-15T14:30:00Z"
 
@@ -168,14 +169,15 @@ def _boolean(value: object, attr: str, *, default: bool) -> bool:
 
 def read_timeline_query(request: Request) -> TimelineQuery:
     """Read the parameters of properties_timeline, except that dates are read with the project's time zone."""
-    if _json_list(request, "actions"):
-        raise Invalid("Actions are not available here; name their events in `events`.", attr="actions")
     entities, properties = _json_list(request, "events"), _json_list(request, "properties")
-    if len(entities) > MAX_TIMELINE_EVENTS:
-        message = f"Ensure this field has no more than {MAX_TIMELINE_EVENTS} elements."
-        raise Invalid(message, code="max_length", attr="events")
+    actions = _json_list(request, "actions")
+    for name, listed, most in (("events", entities, MAX_TIMELINE_EVENTS), ("actions", actions, MAX_TIMELINE_ACTIONS)):
+        if len(listed) > most:
+            message = f"Ensure this field has no more than {most} elements."
+            raise Invalid(message, code="max_length", attr=name)
     names = [_event_name(one) for one in entities]
-    filters = [properties, *(one.get("properties") for one in entities if isinstance(one, Mapping))]
+    numbers = [_action_id(one) for one in actions]
+    filters = [properties, *(one.get("properties") for one in [*entities, *actions] if isinstance(one, Mapping))]
     breakdown = _breakdown(request) if request.query_params.get("breakdown_type") == "person" else ()
     keys = crucial_keys(filters, breakdown)
     if len(keys) > MAX_TIMELINE_KEYS:
@@ -191,9 +193,9 @@ def read_timeline_query(request: Request) -> TimelineQuery:
         interval=interval,
         explicit=flag(request, "explicit_date"),
     )
-    # An event without a name stands for every event.
-    events = () if None in names else tuple(dict.fromkeys(name for name in names if name is not None))
-    return TimelineQuery(events=events, crucial_keys=keys, dates=dates)
+    return TimelineQuery(
+        events=tuple(dict.fromkeys(names)), actions=tuple(dict.fromkeys(numbers)), crucial_keys=keys, dates=dates
+    )
 
 
 def _json_list(request: Request, name: str) -> list[Any]:
@@ -217,6 +219,15 @@ def _event_name(entity: object) -> str | None:
     if name is not None and not isinstance(name, str):
         raise Invalid('Each event must be an object like {"id": "event name"}.', attr="events")
     return name
+
+
+def _action_id(entity: object) -> int:
+    number = entity.get("id") if isinstance(entity, Mapping) else entity
+    if isinstance(number, str) and number.isascii() and number.isdigit():
+        number = int(number[:20])
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise Invalid('Each action must be an object like {"id": 5}.', attr="actions")
+    return number
 
 
 def _breakdown(request: Request) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """What persons were like at a past moment, and how they came to be what they are."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -106,6 +107,7 @@ class LookingBackView(PersonView):
     @extend_schema(
         parameters=[
             query_parameter("events", 'The events that count, as JSON: `[{"id": "name"}]`; without any, all do.'),
+            query_parameter("actions", 'Saved actions that count too, as JSON: `[{"id": 5}]`.'),
             query_parameter("properties", "Property filters as JSON; they do not filter, they name crucial keys."),
             query_parameter("breakdown", "One more crucial key, or a JSON list of keys."),
             query_parameter("breakdown_type", "`person` for the breakdown to count."),
@@ -125,7 +127,9 @@ class LookingBackView(PersonView):
             dates = timeline.range_of(
                 asked.dates, team_id=self.team.id, timezone=self.team.timezone, now=datetime.now(UTC)
             )
-            answer = timeline.answer(team_id=self.team.id, person_id=row[0], asked=asked, dates=dates)
+            answer = timeline.answer(
+                team_id=self.team.id, person_id=row[0], person_uuid=UUID(row[1]), asked=asked, dates=dates
+            )
         except DateError as error:
             raise Invalid("This is neither an ISO 8601 date nor a relative one such as -7d.", attr=error.name) from None
         except TooManyPointsError:

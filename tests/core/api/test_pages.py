@@ -17,6 +17,7 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from core.access.models import PersonalAPIKey
 from core.access.routing import Route
 from core.access.sessions import SIGNED_IN_AT
+from core.actions.models import Action
 from core.api.browsing import CONTENT_SECURITY_POLICY
 from core.api.views import ApiViewSet
 from core.cohorts.models import Cohort
@@ -102,6 +103,7 @@ def address(cast: Cast, person: Person, clickhouse: object) -> Callable[[str], s
     ids = {
         "deleted_projects": cast.other_team.pk,
         "persons": person.pk,
+        "actions": Action.unscoped.create(team_id=cast.team.pk, name="a", created_by=cast.owner).pk,
         "cohorts": Cohort.unscoped.create(team_id=cast.team.pk, name="c", is_static=True, created_by=cast.owner).pk,
         "projects": cast.team.pk,
         "environments": cast.team.pk,

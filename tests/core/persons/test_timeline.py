@@ -132,6 +132,35 @@ def test_merged_ids_count_moved_and_earlier_lives_do_not(
     assert points(timeline(api, reborn, properties=[TIER], **MAY)) == [("02", "new", 1)]
 
 
+def saved(api: Api, *steps: dict[str, Any]) -> int:
+    made = api.client.post(f"/api/projects/{api.team.id}/actions/", {"steps": list(steps)}, "application/json")
+    assert made.status_code == 201
+    return int(made.json()["id"])
+
+
+def test_events_of_actions_count(api: Api, stranger: Api, person: Person, capture: Callable[..., Person]) -> None:
+    capture("ann", "view", timestamp=DAY + timedelta(days=10), properties={"$current_url": "/shop", "n": 1})
+    capture("ann", "other", timestamp=DAY + timedelta(days=11), properties={"$current_url": "/shop"})
+    buys, shop = saved(api, {"event": "buy"}), saved(api, {"event": "view", "url": "/shop"}, {"event": "none"})
+    assert points(timeline(api, person, actions=[{"id": buys}], **MAY)) == [("03", "free", 2)]
+    assert points(timeline(api, person, actions=[buys, str(shop)], **MAY)) == [("03", "free", 3)]
+    assert points(timeline(api, person, actions=[{"id": shop}], events=[{"id": "other"}], **MAY)) == [("12", "free", 2)]
+    assert points(timeline(api, person, actions=[{"id": shop}], events=[{"id": None}], **MAY)) == [("02", "free", 7)]
+    assert points(timeline(api, person, actions=[saved(api)], **MAY)) == []
+    paid = {"properties": [{"key": "tier", "type": "person", "value": "paid"}]}
+    free = {"properties": [{"key": "tier", "type": "person", "value": "free"}]}
+    assert points(timeline(api, person, actions=[saved(api, paid)], **MAY)) == []
+    assert points(timeline(api, person, actions=[saved(api, free)], **MAY)) == [("02", "free", 7)]
+    crucial = timeline(api, person, actions=[{"id": buys, "properties": [TIER]}], **MAY).json()
+    assert crucial["crucial_property_keys"] == ["tier"]
+    large = [saved(api, {"selector": "a", "properties": [{**TIER, "operator": "regex", "value": ["x"] * 25}]}), buys]
+    assert timeline(api, person, actions=large, **MAY).status_code == 200
+    large.append(saved(api, {"properties": [{**TIER, "operator": "regex", "value": ["x"] * 25}]}))
+    for numbers in ([saved(stranger, {"event": "buy"})], [2**40], large):
+        answer = timeline(api, person, actions=[{"id": number} for number in numbers], **MAY)
+        assert (answer.status_code, answer.json()["attr"]) == (400, "actions")
+
+
 def test_too_many_points_are_refused_not_cut(api: Api, person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timelines, "MAX_POINTS", 2)
     answer = timeline(api, person, properties=[TIER], **MAY)
@@ -151,6 +180,14 @@ def test_too_many_points_are_refused_not_cut(api: Api, person: Person, monkeypat
         ({"events": [{"id": 5}]}, "events"),
         ({"events": [{"id": "x"}] * 101}, "events"),
         ({"actions": [{"id": 5}]}, "actions"),
+        ({"actions": '[{"id": 1180591620717411303424}]'}, "actions"),
+        ({"actions": [{"id": "9" * 30}]}, "actions"),
+        ({"actions": [{"id": "x"}]}, "actions"),
+        ({"actions": [{"id": True}]}, "actions"),
+        ({"actions": [{}]}, "actions"),
+        ({"actions": ["x", None]}, "actions"),
+        ({"actions": {"id": 5}}, "actions"),
+        ({"actions": [{"id": 5}] * 11}, "actions"),
         ({"properties": "["}, "properties"),
         ({"properties": "5"}, "properties"),
         ({"breakdown": [5], "breakdown_type": "person"}, "breakdown"),
