@@ -14,7 +14,7 @@ from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.httputil import get_pool_manager
 from django.conf import settings as django_settings
 
-from events.errors import QueryFailed, StoreUnavailable, error_for_code
+from events.errors import QueryFailed, QueryTimeout, StoreUnavailable, error_for_code
 
 CONNECT_TIMEOUT_SECONDS: Final = 2
 # The server gives up first (max_execution_time), so that its own error arrives instead of a broken connection.
@@ -74,11 +74,17 @@ def database_name() -> str:
 def query(
     sql: str, parameters: Parameters | None = None, *, settings: Settings | None = None, seconds: int | None = None
 ) -> Result:
-    """Run one SELECT, for so many seconds at most; values are bound by the server as `{name:Type}`."""
+    """Run one SELECT, for so many seconds at most; values are bound by the server as `{name:Type}`.
+
+    A server looks at the time between blocks of rows only, so one that is busy with a block is left, and told to stop
+    when it has finished that: QueryTimeout is raised then too.
+    """
     given = dict(settings) if settings else {}
     if seconds is not None:
-        given["max_execution_time"] = seconds
-    with _mapped_errors(), _patience(_client(), seconds) as client:
+        given |= {"max_execution_time": seconds, "cancel_http_readonly_queries_on_client_close": 1}
+    with _mapped_errors():
+        connected = _client()
+    with _mapped_errors(limited=seconds is not None), _patience(connected, seconds) as client:
         client.form_encode_query_params = _needs_form(parameters)
         result = client.query(sql, parameters=_plain(parameters), settings=given or None)
         return Result(rows=[tuple(row) for row in result.result_rows], columns=tuple(result.column_names))
@@ -189,7 +195,7 @@ def _plain(parameters: Parameters | None) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _mapped_errors() -> Iterator[None]:
+def _mapped_errors(*, limited: bool = False) -> Iterator[None]:
     try:
         yield
     except driver_errors.Error as error:
@@ -199,10 +205,21 @@ def _mapped_errors() -> Iterator[None]:
             error, driver_errors.ProgrammingError | driver_errors.InternalError | driver_errors.DataError
         ) and not isinstance(error, driver_errors.StreamClosedError):
             raise QueryFailed from error
+        if limited and _ran_out_of_time(error):
+            raise QueryTimeout from error
         # No ClickHouse code: nothing that speaks ClickHouse answered, or not in time, or not to the end.
         raise StoreUnavailable from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise StoreUnavailable from error
+
+
+def _ran_out_of_time(error: BaseException | None) -> bool:
+    """Tell whether a server that had taken the statement gave no answer in time."""
+    while error is not None:
+        if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def parameter_chunks(values: Sequence[str]) -> Iterator[list[str]]:

@@ -26,8 +26,9 @@ _UNITS: Final = {
     "q": ("weeks", 13),
     "y": ("years", 1),
 }
-_DAY_START: Final = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
-_DAY_END: Final = {"hour": 23, "minute": 59, "second": 59, "microsecond": 999_999}
+# Where the clocks are set back at midnight, a day begins with the first of two equal times, and ends with the second.
+_DAY_START: Final = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0, "fold": 0}
+_DAY_END: Final = {"hour": 23, "minute": 59, "second": 59, "microsecond": 999_999, "fold": 1}
 _HOUR_START: Final = {"minute": 0, "second": 0, "microsecond": 0}
 _HOUR_END: Final = {"minute": 59, "second": 59, "microsecond": 999_999}
 
@@ -50,12 +51,18 @@ class DateRange:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The texts of a request; None where absent. `explicit` keeps times of day as they were given."""
+    """The texts of a request; None where absent.
+
+    `explicit` keeps times of day as they were given. `lenient` takes text that is no date for now, as insights do.
+    `widened` makes a range of one moment as long as an interval.
+    """
 
     date_from: str | None
     date_to: str | None
     interval: str = "day"
     explicit: bool = False
+    lenient: bool = False
+    widened: bool = True
 
 
 def read_range(given: Given, *, timezone: str, now: datetime, earliest: Callable[[], datetime | None]) -> DateRange:
@@ -68,7 +75,7 @@ def read_range(given: Given, *, timezone: str, now: datetime, earliest: Callable
         raise DateError("date_from") from None
     try:
         until = _until(given, here)
-        if since == until:
+        if since == until and given.widened:
             until += relativedelta(**{f"{given.interval}s": 1})  # type: ignore[arg-type]
     except (ValueError, OverflowError):
         raise DateError("date_to") from None
@@ -83,7 +90,7 @@ def _since(given: Given, here: datetime, earliest: Callable[[], datetime | None]
     if text == EVERYTHING:
         found = earliest()
         return found.astimezone(here.tzinfo).replace(**_DAY_START) if found else week_ago  # type: ignore[arg-type]
-    moment = _moment(text, here)
+    moment = _moment(text, here, lenient=given.lenient)
     if given.explicit or (_is_hourly(given, text) and not (given.interval == "hour" and "d" in text)):
         return moment
     return moment.replace(**_DAY_START)  # type: ignore[arg-type]
@@ -91,7 +98,7 @@ def _since(given: Given, here: datetime, earliest: Callable[[], datetime | None]
 
 def _until(given: Given, here: datetime) -> datetime:
     text = given.date_to
-    moment = here if text is None else _moment(text, here)
+    moment = here if text is None else _moment(text, here, lenient=given.lenient)
     if given.explicit:
         return moment
     if not _is_hourly(given, text or ""):
@@ -106,12 +113,17 @@ def _is_hourly(given: Given, text: str) -> bool:
     return given.interval == "hour" or "h" in text
 
 
-def _moment(text: str, here: datetime) -> datetime:
+def _moment(text: str, here: datetime, *, lenient: bool) -> datetime:
     relative = _RELATIVE.fullmatch(text)
     if relative is not None:
         return _relative(relative, here)
     iso = _LOOSE_DAY.sub(lambda day: f"{day[1]}-{day[2]:0>2}-{day[3]:0>2}", text.upper(), count=1)
-    moment = datetime.fromisoformat(iso)
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        if lenient:
+            return here
+        raise
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=here.tzinfo)
     moment.astimezone(UTC)

@@ -1,6 +1,7 @@
 import os
 import socket
 import threading
+import time
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -157,6 +158,21 @@ def test_store_that_hangs_is_unavailable(settings: Settings, monkeypatch: pytest
         with pytest.raises(StoreUnavailable):
             client.query("SELECT 1")
         assert client.ping(timeout=0.2) is False
+
+
+def test_store_that_is_busy_beyond_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "RECEIVE_MARGIN_SECONDS", 0)
+    begun = time.monotonic()
+    with pytest.raises(QueryTimeout) as caught:
+        client.query("SELECT sleep(3)", seconds=1)
+    assert caught.value.code is None
+    assert time.monotonic() - begun < 2.5
+
+
+def test_store_that_is_away_is_not_out_of_time(settings: Settings) -> None:
+    settings.CLICKHOUSE_URL = "http://127.0.0.1:1/any"
+    with pytest.raises(StoreUnavailable):
+        client.query("SELECT 1", seconds=1)
 
 
 def test_store_answers_ping() -> None:
