@@ -13,9 +13,11 @@ from rest_framework.routers import Route as RestRoute
 
 from core.access.rates import EVERY_REQUEST
 from core.access.routing import About, Route, Tree
+from core.actions.views import ActionViewSet
 from core.api.views import ApiViewSet
 from core.cohorts.views import CohortViewSet
 from core.deletions.views import DeletedProjectViewSet
+from core.insights.views import PersonInsightsViewSet
 from core.organizations.views import MemberViewSet, OrganizationActivityViewSet, OrganizationViewSet
 from core.persons.views import PersonViewSet
 from core.persons.views.cohort_persons import CohortPersonsViewSet
@@ -40,6 +42,8 @@ class Resource:
 
 
 RESOURCES: tuple[Resource, ...] = (
+    # Before the persons themselves, for `funnel` would be taken for the id of one.
+    Resource("persons", PersonInsightsViewSet, scope="person", trees=(PROJECT, ENVIRONMENT)),
     Resource("persons", PersonViewSet, scope="person", trees=(PROJECT, ENVIRONMENT), suffixes=("json", "csv")),
     Resource(
         "cohorts",
@@ -50,6 +54,7 @@ RESOURCES: tuple[Resource, ...] = (
             Resource("persons", CohortPersonsViewSet, "cohort", trees=(), parent="cohort_id", suffixes=("json", "csv")),
         ),
     ),
+    Resource("actions", ActionViewSet, scope="action", trees=(PROJECT, ENVIRONMENT)),
     Resource("projects", ProjectViewSet, scope="project", trees=(TOP, ORGANIZATION)),
     Resource("environments", EnvironmentViewSet, scope="project", trees=(TOP,)),
     Resource("environments", ProjectEnvironmentViewSet, scope="project", trees=(PROJECT,)),

@@ -186,9 +186,9 @@ def main() -> None:
         answer = server.ask(project, name)
         plot(name, found_in(answer))
         block = f"```http\n{request_of(name)}\n```\n\n```json\n{text_of(answer)}\n```"
-        block = block.replace(f"/api/projects/{project}/", "/api/projects/1/")
-        marked = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
-        page = marked.sub(lambda found, block=block: found[1] + block + found[2], page)
+        block = block.replace(f"{server.url}/api/projects/{project}/", "http://127.0.0.1:8000/api/projects/1/")
+        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        page = marked.sub(lambda found, block=block: f"{found[1]}{block}\n{found[2]}", page)
     PAGE.write_text(page, encoding="utf-8")
 
 

@@ -34,7 +34,14 @@ PUBLISHED = {
     "environments": """
         GET
         GET activity
+        GET funnel
+        POST funnel
+        GET funnel/correlation
+        POST funnel/correlation
+        GET lifecycle
         POST reset_person_distinct_id
+        GET stickiness
+        GET trends
         GET values
         DELETE {id}
         GET {id}
@@ -51,8 +58,16 @@ PUBLISHED = {
         GET
         GET activity
         GET cohorts
+        GET funnel
+        POST funnel
+        GET funnel/correlation
+        POST funnel/correlation
+        GET lifecycle
         GET properties_at_time
         POST reset_person_distinct_id
+        GET retention
+        GET stickiness
+        GET trends
         GET values
         DELETE {id}
         GET {id}
@@ -65,8 +80,9 @@ PUBLISHED = {
         POST {id}/update_property
         """,
 }
-READING_POSTS = frozenset({"batch_by_distinct_ids", "batch_by_uuids", "properties_at_time"})
-INSIGHTS = frozenset({"funnel", "funnel/correlation", "lifecycle", "path", "retention", "stickiness", "trends"})
+READING_POSTS = frozenset(
+    {"batch_by_distinct_ids", "batch_by_uuids", "funnel", "funnel/correlation", "path", "properties_at_time"}
+)
 
 PERSON = {"id", "name", "distinct_ids", "properties", "created_at", "uuid", "is_identified", "last_seen_at"}
 ITEM = PERSON | {"type", "matched_recordings", "value_at_data_point"}
@@ -89,6 +105,19 @@ METADATA = {
     "distinct_ids_queried", "distinct_ids_count", "operations_applied",
 }  # fmt: skip
 LONG_AGO = datetime(2024, 3, 1, 10, tzinfo=UTC)
+INSIGHT_PAGE = {
+    "": {"results", "next", "initial", "missing_persons", "is_cached", "last_refresh"},
+    "results.0": {"people", "count"},
+    "results.0.people.0": ITEM,
+}
+UNCACHED_PAGE = {**INSIGHT_PAGE, "": INSIGHT_PAGE[""] - {"is_cached", "last_refresh"}}
+FUNNEL = {"events": [{"id": "click", "type": "events"}], "date_from": "2024-02-01", "funnel_step": 1}
+PATH = {"date_from": "2024-02-01", "start_point": "click"}
+CORRELATION = {
+    "events": [{"id": "$identify", "order": 0}, {"id": "buy", "order": 1}],
+    "date_from": "2024-02-01",
+    "funnel_correlation_person_entity": {"id": "click", "type": "events"},
+}
 
 
 @dataclass(frozen=True)
@@ -101,10 +130,49 @@ class Call:
     query: dict[str, Any] = field(default_factory=dict)
 
 
+def as_texts(body: dict[str, Any]) -> dict[str, str]:
+    """Return the parameters of a body as they stand in a query string."""
+    return {name: value if isinstance(value, str) else orjson.dumps(value).decode() for name, value in body.items()}
+
+
 CALLS: dict[tuple[str, str], Call] = {
     ("GET", ""): Call({"": PAGE, "results.0": ITEM}),
     ("GET", "activity"): Call(LOG_PAGE),
     ("GET", "cohorts"): Call({"": {"results"}, "results.0": COHORT}, query={"person_id": "{id}"}),
+    ("GET", "funnel"): Call(INSIGHT_PAGE, query=as_texts(FUNNEL)),
+    ("POST", "funnel"): Call(INSIGHT_PAGE, body=FUNNEL),
+    ("GET", "funnel/correlation"): Call(INSIGHT_PAGE, query=as_texts(CORRELATION)),
+    ("POST", "funnel/correlation"): Call(INSIGHT_PAGE, body=CORRELATION),
+    ("GET", "path"): Call(INSIGHT_PAGE, query=PATH),
+    ("POST", "path"): Call(INSIGHT_PAGE, body=PATH),
+    ("GET", "retention"): Call(
+        {
+            "": {"result", "next", "initial", "missing_persons"},
+            "result.0": {"person", "appearances"},
+            "result.0.person": ITEM,
+        },
+        query={"target_entity": '{"id": "click"}', "date_to": "2024-03-02", "selected_interval": 9},
+    ),
+    ("GET", "lifecycle"): Call(
+        UNCACHED_PAGE,
+        query=as_texts(
+            {
+                "events": FUNNEL["events"],
+                "date_from": "2024-02-01",
+                "date_to": "2024-04-01",
+                "interval": "month",
+                "target_date": "2024-03-01",
+                "lifecycle_type": "new",
+            }
+        ),
+    ),
+    ("GET", "stickiness"): Call(
+        UNCACHED_PAGE,
+        query={"entity_type": "events", "entity_id": "click", "date_from": "2024-03-01", "stickiness_days": 1},
+    ),
+    ("GET", "trends"): Call(
+        INSIGHT_PAGE, query={"entity_type": "events", "entity_id": "click", "date_from": "2024-02-01"}
+    ),
     ("GET", "properties_at_time"): Call(
         {"": PERSON | {"point_in_time_metadata"}, "point_in_time_metadata": METADATA},
         query={"distinct_id": "ann", "timestamp": "2024-03-02T00:00:00Z"},
@@ -323,7 +391,7 @@ def routed(tree: Tree) -> Iterator[tuple[str, str]]:
         if route.template.startswith(prefix):
             path = route.template.removeprefix(prefix).strip("/")
             for method, name in actions.items():
-                if path not in INSIGHTS and not getattr(getattr(viewset, name), "refused", False):
+                if not getattr(getattr(viewset, name), "refused", False):
                     yield method.upper(), path
 
 

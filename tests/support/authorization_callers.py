@@ -7,7 +7,16 @@ from typing import Final
 
 from tests.support.authorization import CURRENT, MALFORMED, SAFE, About, Credential, Csrf, Endpoint, Place, Who
 
-OBJECTS: Final = ("activity_log", "cohort", "organization", "organization_member", "person", "project", "user")
+OBJECTS: Final = (
+    "action",
+    "activity_log",
+    "cohort",
+    "organization",
+    "organization_member",
+    "person",
+    "project",
+    "user",
+)
 UNRELATED: Final = "insight"
 """A scope object that keys may hold and no route asks for."""
 SCOPES: Final = tuple(f"{name}:{action}" for name in (*OBJECTS, UNRELATED) for action in ("read", "write"))

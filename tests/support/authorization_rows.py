@@ -49,6 +49,9 @@ _PROJECT_TREES: Final = ("/api/projects/{project_id}", "/api/environments/{proje
 _AT: Final = "timestamp=2024-03-02T00:00:00Z"
 _ASKED: Final = {"persons": [{"distinct_id": "ann", "timestamp": "2024-03-02T00:00:00Z"}]}
 _CHANGE: Final = {"properties": {"plan": "team"}}
+_FUNNEL: Final = {"events": [{"id": "view"}]}
+_STEPS: Final = 'events=[{"id":"view"}]'
+_BOUGHT: Final = 'funnel_correlation_person_entity={"id":"buy"}'
 
 PERSONS: Final = Group(
     tuple(f"{tree}/persons/" for tree in _PROJECT_TREES),
@@ -63,11 +66,24 @@ PERSONS: Final = Group(
         "bulk_delete/": posts("person:write", body={"ids": ["{person_uuid}"]}, status=202),
         "cohorts/": reads("person:read", "cohort:read", query="person_id={person}"),
         "deletion_status/": reads("person:read"),
+        "funnel/": {
+            "GET": Row(("person:read",), query=f"funnel_step=1&{_STEPS}"),
+            "POST": Row(("person:read",), query="funnel_step=1", body=_FUNNEL),
+        },
+        "funnel/correlation/": {
+            "GET": Row(("person:read",), query=f"{_STEPS}&{_BOUGHT}"),
+            "POST": Row(("person:read",), query=_BOUGHT, body=_FUNNEL),
+        },
+        "lifecycle/": reads("person:read", query=f"{_STEPS}&target_date=2024-03-02&lifecycle_type=new"),
+        "path/": {"GET": Row(("person:read",)), "POST": Row(("person:read",), body={"path_start_key": "1_click"})},
         "properties_at_time/": {
             "GET": Row(("person:read",), query=f"distinct_id=ann&{_AT}"),
             "POST": Row(("person:read",), body=_ASKED),
         },
         "reset_person_distinct_id/": posts("person:write", body={"distinct_id": "ann"}),
+        "retention/": reads("person:read", query="period=Week"),
+        "stickiness/": reads("person:read", query="entity_type=events&stickiness_days=1"),
+        "trends/": reads("person:read", query="entity_type=events"),
         "values/": reads("person:read", query="key=plan"),
         "{id}/": {
             "GET": Row(("person:read",)),
@@ -111,6 +127,25 @@ COHORTS: Final = Group(
         "{cohort_id}/persons/": reads("cohort:read", "person:read"),
     },
     {"id": "cohort", "cohort_id": "cohort"},
+)
+
+ACTIONS: Final = Group(
+    tuple(f"{tree}/actions/" for tree in _PROJECT_TREES),
+    About.PROJECT_RESOURCE,
+    "action",
+    {
+        "": {
+            "GET": Row(("action:read",)),
+            "POST": Row(("action:write",), status=201, body={"steps": [{"event": "buy"}]}),
+        },
+        "{id}/": {
+            "GET": Row(("action:read",)),
+            "PUT": Row(("action:write",), body={"name": "Other"}),
+            "PATCH": Row(("action:write",), body={"name": "Other"}),
+            "DELETE": Row(("action:write",), status=204),
+        },
+    },
+    {"id": "action"},
 )
 
 _LIST: Final = {"": reads("project:read")}
@@ -249,7 +284,7 @@ KEYS: Final = Group(
     {"id": "own_key"},
 )
 
-GROUPS: Final = (PERSONS, COHORTS, *PROJECTS, DELETED_PROJECTS, *ORGANIZATIONS, USERS, KEYS)
+GROUPS: Final = (PERSONS, COHORTS, ACTIONS, *PROJECTS, DELETED_PROJECTS, *ORGANIZATIONS, USERS, KEYS)
 
 
 def _templates(group: Group) -> Iterator[tuple[str, Mapping[str, Row]]]:

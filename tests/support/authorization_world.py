@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from core.access.models import PersonalAPIKey, hash_key_value, mask_key_value, new_key_value
 from core.access.sessions import SIGNED_IN_AT
+from core.actions.models import Action
 from core.cohorts.models import Cohort, CohortPerson
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import Person
@@ -111,10 +112,12 @@ class World:
         person = Person.objects.for_team(team).get(distinct_id_rows__distinct_id="ann")
         cohort = Cohort.objects.for_team(team).create(team_id=team, name="Chosen", is_static=True)
         CohortPerson.objects.create(cohort_id=cohort.pk, person_id=person.pk)
+        action = Action.objects.for_team(team).create(team_id=team, name="Buys")
         self.objects |= {
             "person": str(person.pk),
             "person_uuid": str(person.uuid),
             "cohort": str(cohort.pk),
+            "action": str(action.pk),
         }
         acme = self.organizations["acme"]
         role = Role.objects.create(organization=acme, name="Support")

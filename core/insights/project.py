@@ -1,0 +1,50 @@
+"""What insights need to know of a project beside what every request knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
+
+import orjson
+
+from core.tenancy.context import TeamContext
+from core.tenancy.statements import fetch_row
+from events.insights.intervals import MONDAY, SUNDAY
+
+_SETTINGS: Final[LiteralString] = (
+    "SELECT week_start_day, settings -> 'test_account_filters', settings -> 'path_cleaning_filters' "
+    "FROM core_team WHERE id = %s"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InsightProject:
+    """The project of the URL.
+
+    `week_start_day` is 0 (Sunday) or 1 (Monday). `test_account_filters` is JSON as it is stored: a list, a group, or
+    None. `path_cleaning_filters` are objects with `regex` and `alias`. `display_properties` make persons' names.
+    """
+
+    team_id: int
+    timezone: str
+    week_start_day: int = SUNDAY
+    test_account_filters: Any = None
+    path_cleaning_filters: tuple[Mapping[str, Any], ...] = ()
+    display_properties: tuple[str, ...] | None = None
+
+
+def project_of(team: TeamContext) -> InsightProject:
+    """Read the settings of a project that insights use."""
+    week_start_day, accounts, paths = fetch_row(_SETTINGS, [team.id]) or (None, None, None)
+    rules = _json(paths)
+    return InsightProject(
+        team_id=team.id,
+        timezone=team.timezone,
+        week_start_day=MONDAY if week_start_day == MONDAY else SUNDAY,
+        test_account_filters=_json(accounts),
+        path_cleaning_filters=tuple(rule for rule in rules if isinstance(rule, dict)) if rules else (),
+        display_properties=team.person_display_name_properties,
+    )
+
+
+def _json(value: Any) -> Any:  # noqa: ANN401 any JSON value
+    return orjson.loads(value) if isinstance(value, str) else value
