@@ -125,7 +125,8 @@ def _matched(query: FunnelQuery, which: Reached, *, limit: int, offset: int) -> 
         where="notEmpty(did)",
     )
     rows = statement.rows(
-        f"SELECT v.id, arraySlice(arraySort(groupUniqArray(v.matched)), 1, {MOST_MATCHED}) FROM"
+        "SELECT v.id, arraySlice(arraySort(m -> (m.1, toUInt128(m.2)), groupUniqArray(v.matched)),"
+        f" 1, {MOST_MATCHED}) FROM"
         f" (SELECT toString(actor) AS id, {micros('ts')} AS at, matched, arrayJoin(did) AS served FROM ({events})) AS v"
         " INNER JOIN (SELECT id, pair.1 AS at, pair.2 AS served FROM"
         f" (SELECT id, arrayJoin(served_at) AS pair FROM ({page}))) AS p"

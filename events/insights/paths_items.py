@@ -7,8 +7,8 @@ from events.insights.statement import Statement
 
 PAGEVIEW: Final = "$pageview"
 SCREEN: Final = "$screen"
-# A column of its own, for most events of most paths are page views, and reading their JSON would take longest.
-_URL: Final = "e.`$current_url`"
+# Columns of their own: in paths of all events, reading the JSON of every event would be most of the work.
+_NAMES: Final = {PAGEVIEW: "e.`$current_url`", SCREEN: "e.`$screen_name`"}
 
 
 def counted(items: Items, statement: Statement) -> str:
@@ -28,8 +28,8 @@ def counted(items: Items, statement: Statement) -> str:
 def item(items: Items, statement: Statement) -> str:
     """Return the expression of the name under which an event, aliased `e`, is an item."""
     cases = [
-        *([f"e.event = '{PAGEVIEW}', {_without_slash(property_text('$current_url'))}, "] if items.urls else []),
-        *([f"e.event = '{SCREEN}', {property_text('$screen_name')}, "] if items.screen_names else []),
+        *([f"e.event = '{PAGEVIEW}', {_without_slash(_NAMES[PAGEVIEW])}, "] if items.urls else []),
+        *([f"e.event = '{SCREEN}', {_NAMES[SCREEN]}, "] if items.screen_names else []),
     ]
     name = f"multiIf({''.join(cases)}e.event)" if cases else "e.event"
     for pattern, replacement in items.rules:
@@ -37,25 +37,8 @@ def item(items: Items, statement: Statement) -> str:
     return _grouped(name, items.groupings, statement) if items.groupings else name
 
 
-def property_text(key: str) -> str:
-    """Return the expression of a property of an event, aliased `e`: missing and null are '', what is no text its JSON.
-
-    Reading JSON as such is most of the work of a path. A search for the key in the text is a third of that, and right
-    where the key cannot stand in an inner object or within another key, and its value is text.
-    """
-    exact = f"JSONExtractString(e.properties, '{key}')"
-    found = f"simpleJSONExtractString(e.properties, '{key}')"
-    at, inner = f"position(e.properties, '\"{key}\":')", "position(e.properties, '{', 2)"
-    return (
-        # What was written as a pair of surrogates comes back as no UTF-8.
-        f"multiIf({found} = '' OR NOT isValidUTF8({found}), {exact}, {inner} != 0 AND {inner} < {at}, {exact},"
-        f" substring(e.properties, {at} - 1, 1) NOT IN ('{{', ','), {exact}, {found})"
-    )
-
-
 def _without_slash(url: str) -> str:
-    # Not by length and substring: ClickHouse would read the JSON anew for each time that the URL is named.
-    return f"replaceRegexpOne({url}, '(?s)(.)/$', '\\\\1')"
+    return f"if(length({url}) > 1 AND endsWith({url}, '/'), substring({url}, 1, length({url}) - 1), {url})"
 
 
 def _grouped(name: str, groupings: tuple[str, ...], statement: Statement) -> str:
