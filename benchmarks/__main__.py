@@ -20,6 +20,7 @@ MEASURES = (
     "values",
     "capture",
     "deletion",
+    "insights",
     "front",
 )
 """Modules of this package, in the order in which they run; the names of `--only`."""
