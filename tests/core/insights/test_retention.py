@@ -90,6 +90,17 @@ def test_one_returns_in_later_periods_only(api: Api, capture: Capture) -> None:
     assert rows(asked(api, **DAILY, returning_entity={"id": None}))[0][1].count(1) == 4
 
 
+def test_what_comes_after_the_last_period_does_not_change_the_order(api: Api, capture: Capture) -> None:
+    """E lies a week after `date_to`, in the middle of a week that no answer tells of."""
+    for number in range(8):
+        for one in (2, -6)[: 1 + number % 2]:
+            days(capture, f"p{number}", "cart_opened", one)
+    body = asked(api, period="Week", total_intervals=1, target_entity=CART, date_to="2024-04-30").json()
+    assert [row["appearances"] for row in body["result"]] == [[1]] * 8
+    ids = [row["person"]["id"] for row in body["result"]]
+    assert ids == sorted(ids)
+
+
 def test_the_first_time_is_the_first_ever(api: Api, capture: Capture) -> None:
     days(capture, "ann", "cart_opened", 10, 3)
     days(capture, "ben", "cart_opened", 400, 10, 3)
