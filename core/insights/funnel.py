@@ -106,7 +106,8 @@ def _wanted(params: Parameters, number: int | None, steps: int) -> Reached:
             raise Invalid(message, attr="funnel_custom_steps")
         return Reached.steps(custom)
     if not -steps <= number <= steps:
-        message = f"The steps of this funnel are 1 to {steps}, and their drop-offs -2 to -{steps}."
+        drop_offs = f", and their drop-offs -2 to -{steps}" if steps > 1 else ""
+        message = f"The steps of this funnel are 1 to {steps}{drop_offs}."
         raise Invalid(message, attr="funnel_step")
     return Reached.step(number)
 
@@ -126,7 +127,7 @@ def _window(params: Parameters) -> Window:
 def _length(params: Parameters, name: str, unit: str) -> int:
     count = params.integer(name, 0)
     if not 0 <= count <= LONGEST_WINDOWS[unit]:
-        message = f"A funnel's window has at most {LONGEST_WINDOWS[unit]} {unit}s."
+        message = f"A funnel's window has 1 to {LONGEST_WINDOWS[unit]} {unit}s."
         raise Invalid(message, attr=name)
     return count
 
@@ -141,7 +142,8 @@ def _exclusions(
     found = []
     for entity, given in listed:
         first, last = _range(given, len(steps), order)
-        if any(entity.repeats(step) for step in steps[first : last + 1]):
+        everything = entity.id is None and entity.filter is None
+        if everything or any(entity.repeats(step) for step in steps[first : last + 1]):
             raise Invalid("Exclusion steps cannot contain an event that's part of funnel steps.")
         found.append(Exclusion(entity, first, last))
     return tuple(found)

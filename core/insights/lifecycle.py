@@ -8,7 +8,7 @@ from core.insights.dates import read_dates, read_interval, read_moment, start_of
 from core.insights.entities import read_entities, target_entity
 from core.insights.parameters import Parameters
 from core.insights.project import InsightProject
-from core.insights.schema import COMMON, Described
+from core.insights.schema import UNCACHED, Described
 from core.insights.scope import read_scope
 from core.persons.date_range import DateRange
 from events.insights.intervals import MONDAY, Interval
@@ -18,7 +18,7 @@ MISSING: Final = "Missing parameter"
 NO_DATE: Final = "Must include specified date"
 NO_TYPE: Final = "Must include lifecycle type"
 LIFECYCLE: Final[Described] = {
-    **COMMON,
+    **UNCACHED,
     "target_date": (str, "Any moment of the interval asked about: ISO 8601 or relative. Required."),
     "lifecycle_type": (str, f"One of {', '.join(STATUSES)}. Required."),
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from core.api.errors import Invalid
@@ -138,9 +139,9 @@ class Parameters:
 
 
 def read_parameters(request: Request) -> Parameters:
-    """Return the parameters of a request: the body wins over the query string, but for PAGING."""
+    """Return the parameters of a request: the body of a POST wins over the query string, but for PAGING."""
     query = {name: request.query_params[name] for name in request.query_params}
-    body = body_of(request)
+    body = {} if request.method in SAFE_METHODS else body_of(request)
     merged: dict[str, Any] = {**query, **{name: body[name] for name in body}}
     merged.update((name, query[name]) for name in PAGING & query.keys())
     return Parameters(merged, query)
@@ -157,7 +158,9 @@ def structured_value(value: Any, *, attr: str) -> Any:  # noqa: ANN401 any JSON 
         try:
             value = loads(value)
         except ValueError as error:
-            message = f"This is not valid JSON: {error}"
+            # What Python says of a number with too many digits speaks of Python.
+            reason = "a number has too many digits" if "int_max_str_digits" in str(error) else error
+            message = f"This is not valid JSON: {reason}"
             raise Invalid(message, attr=attr) from error
     return _repaired(value, attr)
 

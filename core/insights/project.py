@@ -6,9 +6,11 @@ from typing import Any, Final, LiteralString
 
 import orjson
 
+from core.insights.owners import owners_waiting
 from core.tenancy.context import TeamContext
 from core.tenancy.statements import fetch_row
 from events.insights.intervals import MONDAY, SUNDAY
+from events.insights.source import Owner
 
 _SETTINGS: Final[LiteralString] = (
     "SELECT week_start_day, settings -> 'test_account_filters', settings -> 'path_cleaning_filters' "
@@ -22,6 +24,7 @@ class InsightProject:
 
     `week_start_day` is 0 (Sunday) or 1 (Monday). `test_account_filters` is JSON as it is stored: a list, a group, or
     None. `path_cleaning_filters` are objects with `regex` and `alias`. `display_properties` make persons' names.
+    `waiting_owners` are changes of owners of distinct ids that ClickHouse does not have yet.
     """
 
     team_id: int
@@ -30,10 +33,11 @@ class InsightProject:
     test_account_filters: Any = None
     path_cleaning_filters: tuple[Mapping[str, Any], ...] = ()
     display_properties: tuple[str, ...] | None = None
+    waiting_owners: tuple[Owner, ...] = ()
 
 
 def project_of(team: TeamContext) -> InsightProject:
-    """Read the settings of a project that insights use."""
+    """Read what insights use of a project. Owners are read first of all, so that none is missed on its way."""
     week_start_day, accounts, paths = fetch_row(_SETTINGS, [team.id]) or (None, None, None)
     rules = _json(paths)
     return InsightProject(
@@ -43,6 +47,7 @@ def project_of(team: TeamContext) -> InsightProject:
         test_account_filters=_json(accounts),
         path_cleaning_filters=tuple(rule for rule in rules if isinstance(rule, dict)) if rules else (),
         display_properties=team.person_display_name_properties,
+        waiting_owners=owners_waiting(team.id),
     )
 
 

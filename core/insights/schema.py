@@ -30,10 +30,15 @@ COMMON: Final[Described] = {
     "offset": (int, "Actors to skip."),
     "search": (str, "Only events of whom this text, in any case, is part of email, name or distinct id."),
     "include_recordings": (bool, "Fill `matched_recordings` where the endpoint has events to show."),
-    "sampling_factor": (float, "Consider the events of this share of the distinct ids, from 0 to 1."),
+    "sampling_factor": (float, "Consider the events of this share of the distinct ids, up to 1; 0 is no sampling."),
     "refresh": (bool, "Compute again, whatever is kept."),
     "cache_invalidation_key": (str, "Any text; answers are kept for each apart."),
 }
+_OF_CACHE_AND_RECORDINGS: Final = frozenset({"include_recordings", "refresh", "cache_invalidation_key"})
+UNCACHED: Final[Described] = {
+    name: described for name, described in COMMON.items() if name not in _OF_CACHE_AND_RECORDINGS
+}
+"""The parameters of the endpoints that keep no answers and show no recordings."""
 _FIELDS: Final[dict[Any, type[serializers.Field[Any, Any, Any, Any]]]] = {
     str: serializers.CharField,
     int: serializers.IntegerField,

@@ -31,6 +31,7 @@ def read_scope(
         filter=global_filter(params, project, group_type_index=group_type_index, now=now),
         group_type_index=group_type_index,
         sampling=_sampling(params),
+        waiting=project.waiting_owners,
     )
 
 

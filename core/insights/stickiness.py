@@ -7,13 +7,13 @@ from core.insights.dates import read_dates, read_interval
 from core.insights.entities import target_entity
 from core.insights.parameters import Parameters
 from core.insights.project import InsightProject
-from core.insights.schema import COMMON, Described
+from core.insights.schema import UNCACHED, Described
 from core.insights.scope import read_scope
 from core.insights.trends import SERIES
 from events.insights.stickiness import StickinessQuery
 
 STICKINESS: Final[Described] = {
-    **COMMON,
+    **UNCACHED,
     **SERIES,
     "stickiness_days": (int, "In how many different intervals, exactly. Default: 0, which is nobody."),
 }

@@ -33,7 +33,10 @@ MAX_GROUP_TYPE_INDEX: Final = 4
 
 SERIES: Final[Described] = {
     "entity_id": (str, "The event's name, or the action's id, of the series."),
-    "entity_type": (str, "`events` (the default) or `actions`. With `events` and no `entity_id`, any event."),
+    "entity_type": (
+        str,
+        "`events` or `actions`; needed when the entity is not listed. With `events` and no `entity_id`, any event.",
+    ),
     "entity_math": (str, "The math of the series. Default: total."),
     "entity_order": (int, "The series' position among `actions` and `events`, from 0; it wins over the others."),
 }

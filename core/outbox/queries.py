@@ -1,10 +1,14 @@
-"""How much waits for ClickHouse, for whoever watches over the server."""
+"""What waits for ClickHouse: how much, for whoever watches over the server, and the newest rows of a table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.tenancy.statements import execute
+import orjson
+import zstandard
+
+from core.tenancy.statements import execute, fetch_rows
+from events.rows import Row, Table
 
 _WAITING = """
 SELECT count(*) FILTER (WHERE refused_at IS NULL), coalesce(sum(row_count) FILTER (WHERE refused_at IS NULL), 0),
@@ -14,6 +18,12 @@ SELECT count(*) FILTER (WHERE refused_at IS NULL), coalesce(sum(row_count) FILTE
 FROM core_outboxrows
 """
 _READMIT = "UPDATE core_outboxrows SET refused_at = NULL WHERE id = ANY(%s) AND refused_at IS NOT NULL RETURNING id"
+# A worker that is far behind must not make readers slow.
+_NEWEST = """
+SELECT payload
+FROM (SELECT id, "table", payload FROM core_outboxrows WHERE refused_at IS NULL ORDER BY id DESC LIMIT 20000) AS newest
+WHERE "table" = %s ORDER BY id DESC LIMIT %s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +45,13 @@ def outbox_state() -> OutboxState:
 def outbox_readmit(*, ids: Sequence[int]) -> int:
     """Let refused entries wait again; return how many of them were refused."""
     return len(execute(_READMIT, [list(ids)]))
+
+
+def rows_waiting(table: Table, *, team_id: int, entries: int) -> Iterator[Row]:
+    """Yield the rows of a team that wait for a table, the newest first, from its newest entries of all teams."""
+    mark = f'"team_id":{team_id},'.encode()
+    decompressor = zstandard.ZstdDecompressor()
+    for (payload,) in fetch_rows(_NEWEST, [table.value, entries]):
+        for line in reversed(decompressor.decompress(bytes(payload)).splitlines()):
+            if mark in line and (row := orjson.loads(line))["team_id"] == team_id:
+                yield row

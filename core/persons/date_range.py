@@ -16,7 +16,7 @@ from dateutil.relativedelta import relativedelta
 INTERVALS: Final = ("hour", "day", "week", "month")
 EVERYTHING: Final = "all"
 DEFAULT_DAYS: Final = 7
-_RELATIVE: Final = re.compile(r"-?(?P<number>[0-9]{0,4})(?P<unit>[hdwmqy])(?P<position>Start|End)?", re.ASCII)
+_RELATIVE: Final = re.compile(r"-?(?P<number>[0-9]{0,9})(?P<unit>[hdwmqy])(?P<position>Start|End)?", re.ASCII)
 _LOOSE_DAY: Final = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?![0-9])", re.ASCII)
 _UNITS: Final = {
     "h": ("hours", 1),

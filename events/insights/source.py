@@ -14,7 +14,7 @@ from events import client
 from events.filters.event_clickhouse import EventColumns, event_condition
 from events.filters.grammar import Filter
 from events.insights.entities import Entity, event_names
-from events.insights.statement import Statement
+from events.insights.statement import LOOK_UP_SECONDS, Statement
 from events.rows import clickhouse_time
 
 # Parts per million of the hash of a distinct id, so that all events of an id are in the sample or none.
@@ -25,6 +25,18 @@ _OVERRIDES: Final = """
     LEFT ANY JOIN (
         SELECT cityHash64(distinct_id) AS hash, person_id AS owner, toUInt64(generation) + 1 AS life
         FROM person_distinct_id_overrides FINAL WHERE team_id = {team_id:Int64}
+    ) AS o ON o.hash = e.distinct_id_hash"""
+# What waits in the outbox counts already: the same rows, of higher versions.
+_OVERRIDES_AND_WAITING: Final = """
+    LEFT ANY JOIN (
+        SELECT cityHash64(distinct_id) AS hash, argMax(person_id, version) AS owner,
+            toUInt64(argMax(generation, version)) + 1 AS life
+        FROM (
+            SELECT distinct_id, person_id, generation, version
+            FROM person_distinct_id_overrides WHERE team_id = {team_id:Int64}
+            UNION ALL
+            SELECT row.1, row.2, row.3, row.4 FROM (SELECT arrayJoin(arrayZip(<waiting>)) AS row)
+        ) GROUP BY distinct_id
     ) AS o ON o.hash = e.distinct_id_hash"""
 _OWNER: Final = "if(o.life = 0, e.person_id, o.owner)"
 _LIVING: Final = "(o.life = 0 OR o.life = toUInt64(e.generation) + 1)"
@@ -43,12 +55,23 @@ EVENT_FIELDS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a distinct id is, in which of its lives, since which version."""
+
+    distinct_id: str
+    person_id: str
+    generation: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventScope:
     """Which events of a team are considered, and for whom.
 
     `since` and `until` are aware and both included; None sets no bound. `timezone` is the project's, for calendar
     arithmetic. `filter` joins the global filter, test accounts and search. With `group_type_index` the actors are
-    groups of that type, and events without one do not count. `sampling` is a share from 0 to 1.
+    groups of that type, and events without one do not count. `sampling` is a share from 0 to 1. `waiting` are owners
+    that ClickHouse does not know yet; together they must fit one parameter (`client.LONGEST_PARAMETER_BYTES`).
     """
 
     team_id: int
@@ -58,6 +81,7 @@ class EventScope:
     filter: Filter | None = None
     group_type_index: int | None = None
     sampling: float | None = None
+    waiting: tuple[Owner, ...] = ()
 
 
 class Source:
@@ -68,7 +92,7 @@ class Source:
         self.scope = scope
         self.statement = statement
         statement.parameters["team_id"] = scope.team_id
-        self._joined = bool(client.query(_HAS_OVERRIDES, {"team_id": scope.team_id}).rows)
+        self._joined = bool(scope.waiting) or _has_overrides(scope.team_id)
         self.person_id: Final = _OWNER if self._joined else "e.person_id"
         """An expression: the UUID of the person that owns the event."""
         self.actor: Final = self.person_id if scope.group_type_index is None else f"e.`$group_{scope.group_type_index}`"
@@ -118,8 +142,27 @@ class Source:
         listed = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
         return (
             f"SELECT {self.actor} AS actor, e.timestamp AS ts{', ' if listed else ''}{listed}"  # noqa: S608 values are bound
-            f" FROM events AS e{_OVERRIDES if self._joined else ''} WHERE {' AND '.join(conditions)}"
+            f" FROM events AS e{self._owners()} WHERE {' AND '.join(conditions)}"
         )
+
+    def _owners(self) -> str:
+        if not self._joined:
+            return ""
+        waiting = self.scope.waiting
+        if not waiting:
+            return _OVERRIDES
+        bind = self.statement.bind
+        columns = [
+            bind([one.distinct_id for one in waiting], "Array(String)"),
+            bind([one.person_id for one in waiting], "Array(UUID)"),
+            bind([one.generation for one in waiting], "Array(UInt32)"),
+            bind([one.version for one in waiting], "Array(UInt64)"),
+        ]
+        return _OVERRIDES_AND_WAITING.replace("<waiting>", ", ".join(columns))
 
     def _sample(self, share: float) -> str:
         return f"e.distinct_id_hash % {_SAMPLE_PARTS} < {self.statement.bind(int(share * _SAMPLE_PARTS))}"
+
+
+def _has_overrides(team_id: int) -> bool:
+    return bool(client.query(_HAS_OVERRIDES, {"team_id": team_id}, seconds=LOOK_UP_SECONDS).rows)

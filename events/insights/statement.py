@@ -17,6 +17,8 @@ _SIZES: Final[dict[str, str | int]] = {
 }
 # The planner takes many conditions for few events, and would look up overrides in a table of all events.
 _PLAN: Final[dict[str, str | int]] = {"query_plan_join_swap_table": "false"}
+LOOK_UP_SECONDS: Final = 5
+"""How long the small questions may take that come before a statement."""
 _KINDS: Final = {bool: "Bool", int: "Int64", float: "Float64", str: "String"}
 
 

@@ -6,7 +6,7 @@ distances, so that ties, repeats and events exactly on a bound are frequent, and
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ import orjson
 from hypothesis import strategies as st
 
 from events import client
+from events.insights.source import Owner
 from events.rows import Table, distinct_id_row, event_row, person_row
 
 _NAMESPACE = UUID("018f0000-0000-7000-8000-000000000000")
@@ -140,13 +141,13 @@ def _fields(event: StreamEvent) -> tuple[Any, ...]:
     return event.uuid, event.event, event.distinct_id, event.timestamp, event.properties, event.generation
 
 
-def store(stream: Stream) -> int:
-    """Store a stream in ClickHouse as a team of its own; return the team's id. All persons have a row."""
+def store(stream: Stream, *, waiting: Collection[str] = ()) -> int:
+    """Store a stream in ClickHouse as a team of its own; return the team's id. All persons have a row.
+
+    Owners of the `waiting` distinct ids are not stored: see `waiting_owners`.
+    """
     team_id = next(_teams)
-    owners = {
-        distinct_id: stream.moved.get(distinct_id, _first_owner(distinct_id))
-        for distinct_id in {*stream.moved, *stream.reborn}
-    }
+    owners = {distinct_id: owner for distinct_id, owner in _owners(stream).items() if distinct_id not in waiting}
     _insert(
         Table.EVENTS,
         [
@@ -193,6 +194,21 @@ def store(stream: Stream) -> int:
         ],
     )
     return team_id
+
+
+def waiting_owners(stream: Stream, waiting: Collection[str]) -> tuple[Owner, ...]:
+    """Return the owners that wait for ClickHouse, and for each an older one that waits too."""
+    return tuple(
+        Owner(distinct_id, str(person), int(distinct_id in stream.reborn), version)
+        for distinct_id, owner in _owners(stream).items()
+        if distinct_id in waiting
+        for person, version in ((owner, 2), (PERSONS[0], 1))
+    )
+
+
+def _owners(stream: Stream) -> dict[str, UUID]:
+    moved = {distinct_id: _first_owner(distinct_id) for distinct_id in stream.reborn}
+    return {**moved, **stream.moved}
 
 
 def _insert(table: Table, rows: Sequence[dict[str, Any]]) -> None:

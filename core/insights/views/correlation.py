@@ -15,7 +15,12 @@ from core.persons.date_range import DateRange
 from events.insights.correlation import correlation_page
 from events.insights.rows import ActorRow
 
-_DESCRIBED: Final = {**COMMON, **FUNNEL, **CORRELATION}
+_OWN_PAGING: Final = frozenset({"limit", "offset"})
+_DESCRIBED: Final = {
+    **{name: described for name, described in COMMON.items() if name not in _OWN_PAGING},
+    **FUNNEL,
+    **CORRELATION,
+}
 _Body: Final = body_serializer("FunnelCorrelationPersonsRequest", _DESCRIBED)
 
 
