@@ -97,7 +97,9 @@ def _title(kind: str, name: str) -> str:
 
 def _links(base: str, tree: Tree, place: Place) -> Iterator[Link]:
     for resource in RESOURCES:
-        if tree not in resource.trees:
+        # Questions about a resource that has a link of its own have no page.
+        has_page = hasattr(resource.viewset, "list") or hasattr(resource.viewset, "retrieve")
+        if tree not in resource.trees or not has_page:
             continue
         # Nobody lists users: everyone sees oneself.
         last = "users/@me" if resource.prefix == "users" else resource.prefix

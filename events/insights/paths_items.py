@@ -33,7 +33,8 @@ def item(items: Items, statement: Statement) -> str:
     ]
     name = f"multiIf({''.join(cases)}e.event)" if cases else "e.event"
     for pattern, replacement in items.rules:
-        name = f"replaceRegexpAll({name}, {statement.bind(pattern)}, {statement.bind(replacement)})"
+        # Where a pattern is plain text, ClickHouse takes the replacement for plain text too, backslashes included.
+        name = f"replaceRegexpAll({name}, {statement.bind(f'(?:{pattern})')}, {statement.bind(replacement)})"
     return _grouped(name, items.groupings, statement) if items.groupings else name
 
 

@@ -40,14 +40,17 @@ def shown(name: str) -> Any:
 
 
 def told(answer: Any) -> list[Any]:
-    """Return what does not depend on the project's id: keys of the answer, and of each person what is said of it."""
+    """Return what does not depend on the project's id: keys of the answer, and of each person what is said of it.
+
+    Persons of equal rank are in the order of their UUIDs, which differ from project to project.
+    """
     if "result" in answer:
         people = [(one["person"], one["appearances"]) for one in answer["result"]]
     else:
         people = [(one, one["value_at_data_point"]) for one in answer["results"][0]["people"]]
     return [
         sorted(answer),
-        [(sorted(person), person["distinct_ids"], person["created_at"], value) for person, value in people],
+        sorted((person["distinct_ids"], sorted(person), person["created_at"], value) for person, value in people),
     ]
 
 

@@ -158,7 +158,7 @@ def test_the_image_is_built_from_the_lock_without_embedded_stores_and_tools() ->
     assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["python:3.13-slim"] * 2
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE) == [SERVICES["web"]["user"]]
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert set(groups["tool"]["uv"]["default-groups"]) == set(groups["dependency-groups"])
+    assert set(groups["tool"]["uv"]["default-groups"]) == set(groups["dependency-groups"]) - {"docs"}
 
 
 def test_the_image_and_the_makefile_use_the_same_uv() -> None:
