@@ -3,7 +3,7 @@
 What a person is in an interval depends on that interval and the one before alone, so no other events are read.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -53,15 +53,7 @@ def lifecycle_page(query: LifecycleQuery, *, limit: int, offset: int) -> list[Ac
     if since > until:
         return []
     statement = Statement()
-    scope = EventScope(
-        team_id=query.scope.team_id,
-        since=since,
-        until=until,
-        timezone=query.scope.timezone,
-        filter=query.scope.filter,
-        sampling=query.scope.sampling,
-    )
-    source = Source(scope, statement)
+    source = Source(replace(query.scope, since=since, until=until), statement)
     start, end = (
         statement.bind(clickhouse_time(moment), "DateTime64(6, 'UTC')") for moment in (query.start, query.end)
     )

@@ -57,6 +57,26 @@ def test_an_earlier_life_is_gone_with_the_re_use(
     assert viewers(api) == ({"ben": 1}, 0)
 
 
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("funnel", {"events": '[{"id":"view"}]', "funnel_step": 1}),
+        ("path", {"path_end_key": "1_view"}),
+        ("trends", {"entity_type": "events", "entity_id": "view"}),
+        ("stickiness", {"entity_type": "events", "entity_id": "view", "stickiness_days": 1}),
+        ("lifecycle", {"events": '[{"id":"view"}]', "target_date": "2024-05-06", "lifecycle_type": "new"}),
+        ("retention", {"target_entity": '{"id":"view"}', "date_to": "2024-05-06", "total_intervals": 1}),
+    ],
+)
+def test_a_merge_counts_in_the_next_answer_of_each(
+    api: Api, capture: Callable[..., Person], stored: dict[str, Any], path: str, params: dict[str, Any]
+) -> None:
+    capture("ann", "$identify", timestamp=DAY, merge_with="ben")
+    answer = api.get(f"/{path}/", **{"date_from": "2024-05-01", "date_to": "2024-05-10", **params}).json()
+    people = [one["person"] for one in answer["result"]] if "result" in answer else answer["results"][0]["people"]
+    assert ([one["distinct_ids"] for one in people], answer["missing_persons"]) == ([["ann", "ben"]], 0)
+
+
 def test_waiting_owners_of_other_teams_are_not_read(
     api: Api, stranger: Api, capture: Callable[..., Person], stored: dict[str, Any]
 ) -> None:
