@@ -65,9 +65,6 @@ def body_serializer(name: str, described: Described) -> type[serializers.Seriali
     return type(name, (serializers.Serializer,), fields)
 
 
-COMMON_PARAMETERS: Final = query_parameters(COMMON)
-
-
 class RecordedEvent(serializers.Serializer[Any]):
     """An event that can be watched in a recording."""
 

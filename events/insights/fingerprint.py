@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from events import client
-from events.insights.statement import LOOK_UP_SECONDS
+from events.insights.statement import look_up
 
 _FINGERPRINT: Final = """
 SELECT sum(cityHash64(distinct_id, version, is_deleted)) FROM person_distinct_id_overrides
@@ -17,5 +16,5 @@ def owners_fingerprint(team_id: int) -> int:
     Every change of an owner writes a row of a new version, so no two states have the same number. A background merge
     of the table may change the number without a change of owners.
     """
-    ((found,),) = client.query(_FINGERPRINT, {"team_id": team_id}, seconds=LOOK_UP_SECONDS).rows
+    ((found,),) = look_up(_FINGERPRINT, {"team_id": team_id})
     return int(found)

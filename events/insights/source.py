@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from events import client
 from events.filters.event_clickhouse import EventColumns, event_condition
 from events.filters.grammar import Filter
 from events.insights.entities import Entity, event_names
-from events.insights.statement import LOOK_UP_SECONDS, Statement
+from events.insights.statement import Statement, look_up
 from events.rows import clickhouse_time
 
 # Parts per million of the hash of a distinct id, so that all events of an id are in the sample or none.
@@ -41,17 +40,6 @@ _OVERRIDES_AND_WAITING: Final = """
 _OWNER: Final = "if(o.life = 0, e.person_id, o.owner)"
 _LIVING: Final = "(o.life = 0 OR o.life = toUInt64(e.generation) + 1)"
 _HAS_OVERRIDES: Final = "SELECT 1 FROM person_distinct_id_overrides WHERE team_id = {team_id:Int64} LIMIT 1"
-
-EVENT_FIELDS: Final = (
-    "uuid",
-    "event",
-    "properties",
-    "distinct_id",
-    "elements_chain",
-    "timestamp",
-    "`$session_id`",
-    "`$window_id`",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +80,7 @@ class Source:
         self.scope = scope
         self.statement = statement
         statement.parameters["team_id"] = scope.team_id
-        self._joined = bool(scope.waiting) or _has_overrides(scope.team_id)
+        self._joined = bool(scope.waiting) or bool(look_up(_HAS_OVERRIDES, {"team_id": scope.team_id}))
         self.person_id: Final = _OWNER if self._joined else "e.person_id"
         """An expression: the UUID of the person that owns the event."""
         self.actor: Final = self.person_id if scope.group_type_index is None else f"e.`$group_{scope.group_type_index}`"
@@ -162,7 +150,3 @@ class Source:
 
     def _sample(self, share: float) -> str:
         return f"e.distinct_id_hash % {_SAMPLE_PARTS} < {self.statement.bind(int(share * _SAMPLE_PARTS))}"
-
-
-def _has_overrides(team_id: int) -> bool:
-    return bool(client.query(_HAS_OVERRIDES, {"team_id": team_id}, seconds=LOOK_UP_SECONDS).rows)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.conf import settings as django_settings
 
 from events import client
-from events.errors import QueryTooBig
+from events.errors import QueryTimeout, QueryTooBig, StoreUnavailable
 
 # A hundred and fifty conditions of the largest kind; more would take ClickHouse longer to plan than to run.
 MAX_STATEMENT_BYTES: Final = 512 * 1024
@@ -18,7 +18,6 @@ _SIZES: Final[dict[str, str | int]] = {
 # The planner takes many conditions for few events, and would look up overrides in a table of all events.
 _PLAN: Final[dict[str, str | int]] = {"query_plan_join_swap_table": "false"}
 LOOK_UP_SECONDS: Final = 5
-"""How long the small questions may take that come before a statement."""
 _KINDS: Final = {bool: "Bool", int: "Int64", float: "Float64", str: "String"}
 
 
@@ -46,3 +45,11 @@ class Statement:
         return client.query(
             sql, self.parameters, settings=limits, seconds=django_settings.INSIGHT_QUERY_TIMEOUT_SECONDS
         ).rows
+
+
+def look_up(sql: str, parameters: client.Parameters) -> list[tuple[Any, ...]]:
+    """Ask one of the small questions that come before a statement; a store too slow for them is not available."""
+    try:
+        return client.query(sql, parameters, seconds=LOOK_UP_SECONDS).rows
+    except QueryTimeout as error:
+        raise StoreUnavailable from error

@@ -34,14 +34,14 @@ def slow(count: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("many")
-@pytest.mark.parametrize("count", [12, 30])
+@pytest.mark.parametrize("margin", [2, -0.5], ids=["the server stops it", "the server is left"])
 def test_a_query_out_of_time_is_answered_and_stopped(
-    api: Api, clickhouse: ModuleType, settings: Any, monkeypatch: pytest.MonkeyPatch, count: int
+    api: Api, clickhouse: ModuleType, settings: Any, monkeypatch: pytest.MonkeyPatch, margin: float
 ) -> None:
-    monkeypatch.setattr(clickhouse, "RECEIVE_MARGIN_SECONDS", 2)
+    monkeypatch.setattr(clickhouse, "RECEIVE_MARGIN_SECONDS", margin)
     settings.INSIGHT_QUERY_TIMEOUT_SECONDS = 1
     begun = time.monotonic()
-    answer = api.get("/funnel/", **texts({**HEAVY, "properties": slow(count)}))
+    answer = api.get("/funnel/", **texts({**HEAVY, "properties": slow(12)}))
     assert (answer.status_code, answer.json()) == (
         504,
         {
@@ -53,7 +53,7 @@ def test_a_query_out_of_time_is_answered_and_stopped(
         },
     )
     assert "Retry-After" not in answer.headers
-    assert time.monotonic() - begun > 1
+    assert time.monotonic() - begun > 1 + min(margin, 0)
     deadline = time.monotonic() + 60
     while clickhouse.query(RUNNING).rows != [(0,)]:
         assert time.monotonic() < deadline, "the query still runs"

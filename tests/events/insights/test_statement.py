@@ -2,10 +2,12 @@
 
 import pytest
 
-from events.errors import QueryTooBig
+from events import client
+from events.errors import QueryTooBig, StoreUnavailable
 from events.filters.grammar import MAX_FILTERS, Filter, read_filters
+from events.insights import statement as running
 from events.insights.source import EventScope, Source
-from events.insights.statement import Statement
+from events.insights.statement import Statement, look_up
 
 STEPS = 3
 
@@ -29,3 +31,11 @@ def test_the_largest_filters_of_several_steps_fit_into_a_statement(clickhouse_sc
 def test_a_statement_that_is_too_large_says_so(clickhouse_schema: None) -> None:
     with pytest.raises(QueryTooBig):
         run(20)
+
+
+def test_a_store_too_slow_for_a_look_up_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "LOOK_UP_SECONDS", 1)
+    monkeypatch.setattr(client, "RECEIVE_MARGIN_SECONDS", 0)
+    with pytest.raises(StoreUnavailable):
+        look_up("SELECT sleep(3)", {})
+    assert look_up("SELECT {number:Int64}", {"number": 7}) == [(7,)]
