@@ -25,7 +25,8 @@ class Shown:
 def actors_of(shown: Shown, *, project: InsightProject) -> list[Actor]:
     """Return the actors of a page in the order in which they are answered.
 
-    Those with the largest value come first, then the newest, then by id. Actors that are no more are left out.
+    Those with the largest value come first and those without one last, then the newest, then by id. Actors that are
+    no more are left out.
     """
     values = {row.actor: row.value for row in shown.rows}
     found = _loaded(list(values), shown.group_type_index, project)
@@ -42,7 +43,7 @@ def actors_of(shown: Shown, *, project: InsightProject) -> list[Actor]:
         actor["matched_recordings"] = recordings.get(key, [])
     ordered = sorted(found.values(), key=lambda actor: actor["id"])
     ordered.sort(key=lambda actor: actor["created_at"], reverse=True)
-    ordered.sort(key=lambda actor: actor["value_at_data_point"] or 0, reverse=True)
+    ordered.sort(key=lambda actor: _rank(actor["value_at_data_point"]), reverse=True)
     return ordered
 
 
@@ -54,6 +55,10 @@ def envelope(people: Sequence[Actor], *, rows: int, following: str | None, first
         "initial": first,
         "missing_persons": rows - len(people),
     }
+
+
+def _rank(value: float | None) -> tuple[bool, float]:
+    return value is not None, value or 0
 
 
 def _loaded(actors: Sequence[str], group_type_index: int | None, project: InsightProject) -> dict[str, Actor]:

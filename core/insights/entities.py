@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from core.actions.queries import action_matches
 from core.api.errors import Invalid
 from core.insights.filters import read_filter
-from core.insights.parameters import Parameters, structured_value, whole_number
+from core.insights.parameters import Parameters, listed, structured_value, whole_number
 from core.insights.project import InsightProject
 from events.filters.grammar import Filter
 from events.insights.entities import Entity, EventMatch
@@ -55,9 +55,9 @@ def read_entity(value: Any, *, attr: str, project: InsightProject) -> Entity:  #
 
 def read_entity_list(value: Any, *, attr: str, project: InsightProject) -> list[tuple[Entity, Mapping[str, Any]]]:  # noqa: ANN401 any JSON value
     """Return the entities in a JSON list, each with the object it was read from, in the list's own order."""
-    listed = _items(structured_value(value, attr=attr), attr)
-    given = [_given(item, attr=attr, project=project, kind=None) for item in listed]
-    return list(zip(_resolved(given, project), listed, strict=True))
+    items = listed(structured_value(value, attr=attr), attr=attr, most=MAX_ENTITIES)
+    given = [_given(item, attr=attr, project=project, kind=None) for item in items]
+    return list(zip(_resolved(given, project), items, strict=True))
 
 
 def target_entity(params: Parameters, project: InsightProject) -> Entity:
@@ -65,20 +65,20 @@ def target_entity(params: Parameters, project: InsightProject) -> Entity:
 
     Raises Invalid when they point at none.
     """
-    listed = _listed(params, project)
+    series = _listed(params, project)
     order = params.optional_integer("entity_order")
     if order is not None:
-        if not 0 <= order < len(listed):
+        if not 0 <= order < len(series):
             message = f"There is no entity at position {order}."
             raise Invalid(message, attr="entity_order")
-        return _resolved([listed[order]], project)[0]
+        return _resolved([series[order]], project)[0]
     number = params.text("entity_id") or params.text("entityId")
     kind = _target_type(params)
     if number is None and kind != EVENTS:
         raise Invalid(NO_ID_AND_TYPE)
     math = params.text("entity_math") or TOTAL
     wanted: Kind = kind or EVENTS
-    for one in listed:
+    for one in series:
         if one.type == wanted and one.math == math and (None if one.id is None else str(one.id)) == number:
             return _resolved([one], project)[0]
     if kind is None:
@@ -107,24 +107,12 @@ def _listed(params: Parameters, project: InsightProject) -> list[_Given]:
     found = [
         _given(item, attr=kind, project=project, kind=kind)
         for kind in (ACTIONS, EVENTS)
-        for item in _items(params.structured(kind), kind)
+        for item in listed(params.structured(kind), attr=kind, most=MAX_ENTITIES)
     ]
     if len(found) > MAX_ENTITIES:
         message = f"At most {MAX_ENTITIES} events and actions are possible."
         raise Invalid(message, code="max_length", attr=EVENTS)
     return sorted(found, key=lambda one: one.order)
-
-
-def _items(value: Any, attr: str) -> list[Any]:  # noqa: ANN401 any JSON value
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        message = f'Expected a list of items but got type "{type(value).__name__}".'
-        raise Invalid(message, code="not_a_list", attr=attr)
-    if len(value) > MAX_ENTITIES:
-        message = f"Ensure this field has no more than {MAX_ENTITIES} elements."
-        raise Invalid(message, code="max_length", attr=attr)
-    return value
 
 
 def _given(value: Any, *, attr: str, project: InsightProject, kind: str | None) -> _Given:  # noqa: ANN401 any JSON value

@@ -118,16 +118,7 @@ class Parameters:
 
     def structured_list(self, name: str) -> list[Any]:
         """Read a JSON list, or JSON text of one, of at most MAX_ITEMS items; empty when absent."""
-        value = self.structured(name)
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            message = f'Expected a list of items but got type "{type(value).__name__}".'
-            raise Invalid(message, code="not_a_list", attr=name)
-        if len(value) > MAX_ITEMS:
-            message = f"Ensure this field has no more than {MAX_ITEMS} elements."
-            raise Invalid(message, code="max_length", attr=name)
-        return value
+        return listed(self.structured(name), attr=name, most=MAX_ITEMS)
 
     def replaced(self, **values: Any) -> "Parameters":  # noqa: ANN401 any JSON value
         """Return parameters that differ in some values."""
@@ -163,6 +154,19 @@ def structured_value(value: Any, *, attr: str) -> Any:  # noqa: ANN401 any JSON 
             message = f"This is not valid JSON: {reason}"
             raise Invalid(message, attr=attr) from error
     return _repaired(value, attr)
+
+
+def listed(value: Any, *, attr: str, most: int) -> list[Any]:  # noqa: ANN401 any JSON value
+    """Return a parsed value as a list of at most so many items, empty for null; Invalid for anything else."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        message = f'Expected a list of items but got type "{type(value).__name__}".'
+        raise Invalid(message, code="not_a_list", attr=attr)
+    if len(value) > most:
+        message = f"Ensure this field has no more than {most} elements."
+        raise Invalid(message, code="max_length", attr=attr)
+    return value
 
 
 def whole_number(value: object, *, attr: str) -> int:

@@ -2,11 +2,11 @@
 # ruff: noqa: S608 values are bound
 
 from dataclasses import dataclass, replace
-from uuid import UUID
 
 from events.insights.entities import Entity
-from events.insights.funnel import MOST_MATCHED, FunnelQuery, Reached, funnel_sql
+from events.insights.funnel import FunnelQuery, Reached, funnel_sql
 from events.insights.funnel_codes import micros, window_end
+from events.insights.funnel_matched import EARLIEST, read_matched, step_events
 from events.insights.rows import ActorRow, MatchedEvent
 from events.insights.source import Source
 from events.insights.statement import Statement
@@ -59,7 +59,7 @@ def _travelled(query: Correlation, source: Source) -> str:
     """
     funnel, bind = query.funnel, source.statement.bind
     done = f"steps = {bind(len(funnel.steps))}"
-    conditions = [_reached(query.which, source.statement)]
+    conditions = [query.which.condition(source.statement)]
     if query.converted is not None:
         conditions.append(done if query.converted else f"NOT ({done})")
     first, final = micros("times[1]"), micros("times[-1]")
@@ -89,34 +89,12 @@ def _final_events(query: Correlation, *, limit: int, offset: int) -> dict[str, t
     """Return the events of a page's actors that were the last step of their best chains, earliest first."""
     statement = Statement()
     source = Source(query.funnel.scope, statement)
-    hits = ", ".join(f"if({source.condition(step)}, {number}, 0)" for number, step in enumerate(query.funnel.steps, 1))
-    events = source.select(
-        {
-            "did": f"arrayFilter(h -> h > 0, CAST([{hits}], 'Array(UInt16)'))",
-            "matched": "(e.timestamp, e.uuid, e.`$session_id`, e.`$window_id`)",
-        },
-        entities=query.funnel.steps,
-        where="notEmpty(did)",
-    )
+    events = step_events(query.funnel.steps, source)
     rows = statement.rows(
-        "SELECT toString(v.actor) AS id,"
-        f" arraySlice(arraySort(m -> (m.1, toUInt128(m.2)), groupUniqArray(v.matched)), 1, {MOST_MATCHED})"
+        f"SELECT toString(v.actor) AS id, {EARLIEST}"
         f" FROM (SELECT actor, {micros('ts')} AS at, matched, toUInt16(arrayJoin(did)) AS step FROM ({events})) AS v"
         f" INNER JOIN (SELECT actor, final AS at, toUInt16(step) AS step FROM ({_travelled(query, source)})"
         f" WHERE toString(actor) IN ({_page(query, statement, limit=limit, offset=offset)})) AS t"
         f" ON v.actor = t.actor AND v.at = t.at AND v.step = t.step GROUP BY id"
     )
-    return {
-        actor: tuple(
-            MatchedEvent(uuid=UUID(str(uuid)), timestamp=timestamp, session_id=session, window_id=window)
-            for timestamp, uuid, session, window in matched
-        )
-        for actor, matched in rows
-    }
-
-
-def _reached(which: Reached, statement: Statement) -> str:
-    if which.custom is not None:
-        return f"steps IN {statement.bind(sorted(which.custom), 'Array(Int64)')}"
-    most = "" if which.most is None else f" AND steps <= {statement.bind(which.most)}"
-    return f"steps >= {statement.bind(which.least)}{most}"
+    return read_matched(rows)

@@ -1,12 +1,10 @@
 """Who went how far through a funnel."""
 # ruff: noqa: S608 values are bound
 
-from typing import Final
-from uuid import UUID
-
 from events.insights.funnel_breakdown import division
 from events.insights.funnel_chains import Chains
 from events.insights.funnel_codes import micros, moment
+from events.insights.funnel_matched import EARLIEST, MOST_MATCHED, read_matched, step_events
 from events.insights.funnel_ordered import ordered
 from events.insights.funnel_query import (
     EVERYBODY,
@@ -37,8 +35,6 @@ __all__ = [
     "funnel_sql",
 ]
 
-MOST_MATCHED: Final = 10
-
 
 def funnel_sql(query: FunnelQuery, source: Source) -> str:
     """Return a SELECT of `actor`, `steps` (UInt16, 1 or more), `times` and, with a breakdown, `value`.
@@ -63,7 +59,7 @@ def funnel_page(
     source = Source(query.scope, statement)
     funnel = _best(query, source, _chains(query, source), {})
     rows = statement.rows(
-        f"SELECT toString(actor) AS id FROM ({funnel}) WHERE {_reached(which, statement)}"
+        f"SELECT toString(actor) AS id FROM ({funnel}) WHERE {which.condition(statement)}"
         f" GROUP BY id ORDER BY id LIMIT {statement.bind(limit)} OFFSET {statement.bind(offset)}"
     )
     if not recordings or query.order == "unordered" or not rows:
@@ -93,13 +89,6 @@ def _best(query: FunnelQuery, source: Source, chains: Chains, columns: dict[str,
     return f"SELECT actor, {listed}, value FROM ({sql}) WHERE value = {wanted}"
 
 
-def _reached(which: Reached, statement: Statement) -> str:
-    if which.custom is not None:
-        return f"steps IN {statement.bind(sorted(which.custom), 'Array(Int64)')}"
-    most = f" AND steps <= {statement.bind(which.most)}" if which.most is not None else ""
-    return f"steps >= {statement.bind(which.least)}{most}"
-
-
 def _matched(query: FunnelQuery, which: Reached, *, limit: int, offset: int) -> dict[str, tuple[MatchedEvent, ...]]:
     """Return the events at the wanted step of the page's actors, in the chains that did the most steps."""
     statement = Statement()
@@ -112,30 +101,15 @@ def _matched(query: FunnelQuery, which: Reached, *, limit: int, offset: int) -> 
     funnel = _best(query, source, chains, {"served": f"toUInt16({step})", "moments": firsts})
     page = (
         f"SELECT toString(actor) AS id, groupUniqArrayArray(arrayMap(t -> (t, served), moments)) AS served_at"
-        f" FROM ({funnel}) WHERE {_reached(which, statement)}"
+        f" FROM ({funnel}) WHERE {which.condition(statement)}"
         f" GROUP BY id ORDER BY id LIMIT {statement.bind(limit)} OFFSET {statement.bind(offset)}"
     )
-    hits = ", ".join(f"if({source.condition(entity)}, {number}, 0)" for number, entity in enumerate(query.steps, 1))
-    events = source.select(
-        {
-            "did": f"arrayFilter(h -> h > 0, CAST([{hits}], 'Array(UInt16)'))",
-            "matched": "(e.timestamp, e.uuid, e.`$session_id`, e.`$window_id`)",
-        },
-        entities=query.steps,
-        where="notEmpty(did)",
-    )
+    events = step_events(query.steps, source)
     rows = statement.rows(
-        "SELECT v.id, arraySlice(arraySort(m -> (m.1, toUInt128(m.2)), groupUniqArray(v.matched)),"
-        f" 1, {MOST_MATCHED}) FROM"
+        f"SELECT v.id, {EARLIEST} FROM"
         f" (SELECT toString(actor) AS id, {micros('ts')} AS at, matched, arrayJoin(did) AS served FROM ({events})) AS v"
         " INNER JOIN (SELECT id, pair.1 AS at, pair.2 AS served FROM"
         f" (SELECT id, arrayJoin(served_at) AS pair FROM ({page}))) AS p"
         " ON v.id = p.id AND v.at = p.at AND v.served = p.served GROUP BY v.id"
     )
-    return {
-        actor: tuple(
-            MatchedEvent(uuid=UUID(str(uuid)), timestamp=timestamp, session_id=session, window_id=window)
-            for timestamp, uuid, session, window in events
-        )
-        for actor, events in rows
-    }
+    return read_matched(rows)

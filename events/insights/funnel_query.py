@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from events.insights.entities import Entity
 from events.insights.source import EventScope
+from events.insights.statement import Statement
 
 type FunnelOrder = Literal["ordered", "strict", "unordered"]
 type WindowUnit = Literal["minute", "hour", "day", "week", "month"]
@@ -99,6 +100,13 @@ class Reached:
     most: int | None = None
     custom: frozenset[int] | None = None
     matched: int | None = None
+
+    def condition(self, statement: Statement) -> str:
+        """Return the condition on `steps`."""
+        if self.custom is not None:
+            return f"steps IN {statement.bind(sorted(self.custom), 'Array(Int64)')}"
+        most = f" AND steps <= {statement.bind(self.most)}" if self.most is not None else ""
+        return f"steps >= {statement.bind(self.least)}{most}"
 
     @classmethod
     def step(cls, number: int) -> "Reached":
