@@ -9,14 +9,13 @@ import orjson
 
 from core.actions.steps import steps_matches
 from core.api.errors import Invalid
+from core.api.params import MAX_INTEGER_ID
 from core.filters.reading import known_cohorts
 from core.tenancy.answers import user_basic
 from core.tenancy.statements import fetch_row, fetch_rows
 from events.filters.grammar import FilterError
 from events.filters.tree import cohort_ids, with_cohorts
 from events.insights.entities import EventMatch
-
-MAX_INTEGER_ID: Final = 2**63 - 1
 
 _COLUMNS: Final = """
 a.id, a.name, a.description, a.tags, a.steps::text, a.created_at, a.deleted, a.team_id, a.pinned_at,

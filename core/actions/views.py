@@ -2,25 +2,15 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
 from core.actions import bodies, queries, services
 from core.actions.serializers import Action, PaginatedActionList
 from core.api.errors import NotFound
+from core.api.params import query_parameter, read_id
 from core.api.values import json_repaired
 from core.api.views import Answer, TeamViewSet
-
-
-def read_action_id(text: str) -> int:
-    """Read the id in a path; raises NotFound for what no action can have."""
-    if text.isascii() and text.isdigit() and (number := int(text[:20])) <= queries.MAX_INTEGER_ID:
-        return number
-    raise NotFound
-
-
-def _parameter(name: str, description: str, kind: Any = str) -> OpenApiParameter:  # noqa: ANN401 spectacular's types
-    return OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=description)
 
 
 class ActionViewSet(TeamViewSet):
@@ -30,9 +20,9 @@ class ActionViewSet(TeamViewSet):
 
     @extend_schema(
         parameters=[
-            _parameter("limit", "Actions per page: 100 unless told, 1000 at most.", int),
-            _parameter("offset", "Actions to skip.", int),
-            _parameter("search", "Only actions whose name contains this, whatever the case."),
+            query_parameter("limit", "Actions per page: 100 unless told, 1000 at most.", int),
+            query_parameter("offset", "Actions to skip.", int),
+            query_parameter("search", "Only actions whose name contains this, whatever the case."),
         ],
         responses=PaginatedActionList,
     )
@@ -56,12 +46,12 @@ class ActionViewSet(TeamViewSet):
     def retrieve(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Return one action. A deleted one says so in `deleted`."""
         del request
-        return Answer(self._object(read_action_id(id)))
+        return Answer(self._object(read_id(id)))
 
     @extend_schema(request=Action, responses=Action)
     def update(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Change the given fields, exactly as PATCH does."""
-        action_id = read_action_id(id)
+        action_id = read_id(id)
         services.action_update(author=self._author(), action_id=action_id, fields=bodies.read_action(request))
         return Answer(self._object(action_id))
 
@@ -74,7 +64,7 @@ class ActionViewSet(TeamViewSet):
     def destroy(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Delete an action; PATCH `{"deleted": false}` restores it."""
         del request
-        services.action_delete(author=self._author(), action_id=read_action_id(id))
+        services.action_delete(author=self._author(), action_id=read_id(id))
         return Answer(None, status=204)
 
     def _object(self, action_id: int) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from typing import Any, Final
 
 import orjson
 from django.http import QueryDict
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
-from core.api.errors import Invalid
+from core.api.errors import Invalid, NotFound
 from core.api.forms import MARK, read_form
 from core.api.values import NotJSONError, TooDeepError, json_repaired
 
+MAX_INTEGER_ID: Final = 2**63 - 1
 _MISSING: Final = object()
 _TRUE: Final = frozenset({"true", "1", "yes", "t", "y", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "f", "n", "off", ""})
@@ -54,6 +56,18 @@ def flag(request: Request, name: str, *, default: bool = False) -> bool:
     if word in _FALSE:
         return False
     raise Invalid("Must be a valid boolean.", attr=name)
+
+
+def read_id(text: str) -> int:
+    """Read the integer id in a path; raises NotFound for what no object can have."""
+    if text.isascii() and text.isdigit() and (number := int(text[:20])) <= MAX_INTEGER_ID:
+        return number
+    raise NotFound
+
+
+def query_parameter(name: str, description: str, kind: Any = str, *, required: bool = False) -> OpenApiParameter:  # noqa: ANN401 spectacular's types
+    """Describe a parameter of the query string."""
+    return OpenApiParameter(name, kind, OpenApiParameter.QUERY, required=required, description=description)
 
 
 def required(name: str) -> Invalid:

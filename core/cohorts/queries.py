@@ -6,10 +6,10 @@ from typing import Any, Final, LiteralString
 
 import orjson
 
+from core.api.params import MAX_INTEGER_ID
 from core.tenancy.answers import user_basic
 from core.tenancy.statements import fetch_row, fetch_rows
 
-MAX_INTEGER_ID: Final = 2**63 - 1
 _NO_CONDITIONS: Final = {"properties": {"type": "OR", "values": []}}
 
 _IS_DUE_NOW: Final = (

@@ -2,27 +2,17 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
 from core.api.errors import Invalid, NotFound
+from core.api.params import MAX_INTEGER_ID, query_parameter, read_id
 from core.api.values import json_repaired
 from core.api.views import Answer, TeamViewSet, action
 from core.cohorts import bodies, queries, services
 from core.cohorts.serializers import Cohort, CohortAddPersons, CohortChanged, CohortRemovePerson, PaginatedCohortList
 
 _TYPES = {"static": True, "dynamic": False}
-
-
-def read_cohort_id(text: str) -> int:
-    """Read the id in a path; raises NotFound for what no cohort can have."""
-    if text.isascii() and text.isdigit() and (number := int(text[:20])) <= queries.MAX_INTEGER_ID:
-        return number
-    raise NotFound
-
-
-def _parameter(name: str, description: str, kind: Any = str) -> OpenApiParameter:  # noqa: ANN401 spectacular's types
-    return OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=description)
 
 
 class CohortViewSet(TeamViewSet):
@@ -32,11 +22,11 @@ class CohortViewSet(TeamViewSet):
 
     @extend_schema(
         parameters=[
-            _parameter("limit", "Cohorts per page: 100 unless told, 1000 at most.", int),
-            _parameter("offset", "Cohorts to skip.", int),
-            _parameter("search", "Only cohorts whose name contains this, whatever the case."),
-            _parameter("type", "`static` or `dynamic`."),
-            _parameter("created_by_id", "Only cohorts that this user made.", int),
+            query_parameter("limit", "Cohorts per page: 100 unless told, 1000 at most.", int),
+            query_parameter("offset", "Cohorts to skip.", int),
+            query_parameter("search", "Only cohorts whose name contains this, whatever the case."),
+            query_parameter("type", "`static` or `dynamic`."),
+            query_parameter("created_by_id", "Only cohorts that this user made.", int),
         ],
         responses=PaginatedCohortList,
     )
@@ -45,7 +35,7 @@ class CohortViewSet(TeamViewSet):
         window = self.window()
         params = request.query_params
         creator = params.get("created_by_id")
-        if creator and not (creator.isascii() and creator.isdigit() and int(creator[:20]) <= queries.MAX_INTEGER_ID):
+        if creator and not (creator.isascii() and creator.isdigit() and int(creator[:20]) <= MAX_INTEGER_ID):
             raise Invalid("A valid integer is required.", attr="created_by_id")
         wanted = queries.CohortPageQuery(
             limit=window.limit,
@@ -67,12 +57,12 @@ class CohortViewSet(TeamViewSet):
     def retrieve(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Return one cohort. A deleted one says so in `deleted`."""
         del request
-        return Answer(self._object(read_cohort_id(id)))
+        return Answer(self._object(read_id(id)))
 
     @extend_schema(request=Cohort, responses=Cohort)
     def update(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Change the given fields, exactly as PATCH does."""
-        cohort_id = read_cohort_id(id)
+        cohort_id = read_id(id)
         services.cohort_update(author=self._author(), cohort_id=cohort_id, body=bodies.read_cohort(request))
         return Answer(self._object(cohort_id))
 
@@ -85,7 +75,7 @@ class CohortViewSet(TeamViewSet):
     def destroy(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Delete a cohort that no other cohort names; PATCH `{"deleted": false}` restores it."""
         del request
-        services.cohort_delete(author=self._author(), cohort_id=read_cohort_id(id))
+        services.cohort_delete(author=self._author(), cohort_id=read_id(id))
         return Answer(None, status=204)
 
     @extend_schema(request=CohortAddPersons, responses=CohortChanged)
@@ -93,7 +83,7 @@ class CohortViewSet(TeamViewSet):
     def add_persons_to_static_cohort(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Add persons to a static cohort by UUID; unknown ones are left out."""
         uuids = bodies.read_persons_to_add(request)
-        services.persons_add(author=self._author(), cohort_id=read_cohort_id(id), uuids=uuids)
+        services.persons_add(author=self._author(), cohort_id=read_id(id), uuids=uuids)
         return Answer({"success": True})
 
     @extend_schema(request=CohortRemovePerson, responses=CohortChanged)
@@ -101,7 +91,7 @@ class CohortViewSet(TeamViewSet):
     def remove_person_from_static_cohort(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
         """Remove one person from a static cohort by UUID."""
         uuid = bodies.read_person_to_remove(request)
-        services.person_remove(author=self._author(), cohort_id=read_cohort_id(id), uuid=uuid)
+        services.person_remove(author=self._author(), cohort_id=read_id(id), uuid=uuid)
         return Answer({"success": True})
 
     def _object(self, cohort_id: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from core.access.rates import CLICKHOUSE_READS
@@ -13,11 +12,6 @@ from core.api.views import TeamViewSet
 from core.persons import queries, services
 from core.persons.ingest import IngestTeam
 from core.persons.serializers import Person, read_person_key
-
-
-def query_parameter(name: str, description: str, kind: Any = str, *, required: bool = False) -> OpenApiParameter:  # noqa: ANN401 spectacular's types
-    """Describe a parameter of the query string."""
-    return OpenApiParameter(name, kind, OpenApiParameter.QUERY, required=required, description=description)
 
 
 def text_parameter(request: Request, name: str) -> str | None:

@@ -5,11 +5,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from core.api.errors import Invalid
-from core.api.params import required
+from core.api.params import query_parameter, required
 from core.api.views import Answer, action
 from core.cohorts.queries import cohort_object, cohorts_of_person
 from core.cohorts.serializers import Cohort
-from core.persons.views.base import PersonView, query_parameter, text_parameter
+from core.persons.views.base import PersonView, text_parameter
 
 
 class PersonCohorts(serializers.Serializer[object]):

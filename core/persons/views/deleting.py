@@ -6,7 +6,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
 from core.api.errors import NotFound
-from core.api.params import flag
+from core.api.params import flag, query_parameter
 from core.api.views import Answer, action
 from core.deletions.queries import deletion_status
 from core.persons import deleting
@@ -21,7 +21,7 @@ from core.persons.shapes.deleting import (
     read_status_query,
 )
 from core.persons.shapes.identity import Success
-from core.persons.views.base import PersonView, query_parameter
+from core.persons.views.base import PersonView
 
 _FLAGS = ("keep_person", "delete_events", "delete_recordings")
 

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from core.api.errors import ApiError, Invalid, NotFound
 from core.api.pagination import Turn, turned_page
-from core.api.params import flag, required
+from core.api.params import flag, query_parameter, required
 from core.api.views import Answer, action
 from core.persons import point_in_time, property_history, timeline
 from core.persons.date_range import INTERVALS, DateError
@@ -21,7 +21,7 @@ from core.persons.shapes.looking_back import (
     read_questions,
     read_timeline_query,
 )
-from core.persons.views.base import PersonView, query_parameter, text_parameter
+from core.persons.views.base import PersonView, text_parameter
 from events.timeline import TooManyPointsError
 
 

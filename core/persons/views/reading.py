@@ -12,6 +12,7 @@ from rest_framework.request import Request
 
 from core.api.errors import Invalid
 from core.api.pagination import Turn, Window, turned_page
+from core.api.params import query_parameter
 from core.api.renderers import LinesRenderer, TableRenderer
 from core.api.streaming import Connection, streamed
 from core.api.views import Answer, conditional
@@ -22,7 +23,7 @@ from core.persons.listing import PersonFilter, PersonKey
 from core.persons.paging import Cursor, CursorError
 from core.persons.serializers import MAX_INTEGER_ID, PaginatedPersonList, Person
 from core.persons.views.as_of import list_as_of
-from core.persons.views.base import PersonView, query_parameter, text_parameter
+from core.persons.views.base import PersonView, text_parameter
 from events.filters.grammar import Filter, FilterGroup
 
 MAX_NAMED: Final = 1000

@@ -3,10 +3,11 @@
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
+from core.api.params import query_parameter
 from core.api.views import Answer, action
 from core.persons.shapes.values import PersonPropertyValues
 from core.persons.values import values_answer
-from core.persons.views.base import PersonView, query_parameter, text_parameter
+from core.persons.views.base import PersonView, text_parameter
 
 _MAX_AGE = "max-age=10"
 
