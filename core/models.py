@@ -5,6 +5,7 @@ from core.actions.models import Action
 from core.activity.models import ActivityLog
 from core.cohorts.models import Cohort, CohortPerson, CohortUpload
 from core.deletions.models import DeletionRequest, DeletionRun
+from core.folders.models import PersistedFolder
 from core.idempotency.models import IdempotentAnswer
 from core.outbox.models import OutboxRows
 from core.persons.models import (
@@ -16,6 +17,16 @@ from core.persons.models import (
     PersonDistinctId,
     PersonTombstone,
     SeenEvent,
+)
+from core.plugins.models import (
+    Plugin,
+    PluginAttachment,
+    PluginConfig,
+    PluginDelivery,
+    PluginDeliveryCount,
+    PluginDestination,
+    PluginJob,
+    PluginSourceFile,
 )
 from core.roles.models import Role, RoleMembership
 from core.tenancy.models import Organization, OrganizationMembership, Project, Team, User
@@ -36,10 +47,19 @@ __all__ = [
     "Organization",
     "OrganizationMembership",
     "OutboxRows",
+    "PersistedFolder",
     "Person",
     "PersonDistinctId",
     "PersonTombstone",
     "PersonalAPIKey",
+    "Plugin",
+    "PluginAttachment",
+    "PluginConfig",
+    "PluginDelivery",
+    "PluginDeliveryCount",
+    "PluginDestination",
+    "PluginJob",
+    "PluginSourceFile",
     "Project",
     "Role",
     "RoleMembership",

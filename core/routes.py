@@ -17,10 +17,20 @@ from core.actions.views import ActionViewSet
 from core.api.views import ApiViewSet
 from core.cohorts.views import CohortViewSet
 from core.deletions.views import DeletedProjectViewSet
+from core.folders.views import PersistedFolderViewSet
 from core.insights.views import PersonInsightsViewSet
 from core.organizations.views import MemberViewSet, OrganizationActivityViewSet, OrganizationViewSet
 from core.persons.views import PersonViewSet
 from core.persons.views.cohort_persons import CohortPersonsViewSet
+from core.plugins.views.configs import (
+    DestinationConfigViewSet,
+    FrontendAppConfigViewSet,
+    ImportAppConfigViewSet,
+    PluginConfigViewSet,
+    TransformationConfigViewSet,
+)
+from core.plugins.views.logs import PluginLogViewSet
+from core.plugins.views.plugins import PluginViewSet
 from core.projects.views import EnvironmentViewSet, ProjectEnvironmentViewSet, ProjectViewSet
 from core.roles.views import RoleMembershipViewSet, RoleViewSet
 from core.users.views import PersonalAPIKeyViewSet, UserViewSet
@@ -55,6 +65,21 @@ RESOURCES: tuple[Resource, ...] = (
         ),
     ),
     Resource("actions", ActionViewSet, scope="action", trees=(PROJECT, ENVIRONMENT)),
+    Resource(
+        "plugin_configs",
+        PluginConfigViewSet,
+        scope="plugin",
+        trees=(PROJECT, ENVIRONMENT),
+        children=(Resource("logs", PluginLogViewSet, "plugin", trees=(), parent="plugin_config_id"),),
+    ),
+    Resource("pipeline_destination_configs", DestinationConfigViewSet, scope="plugin", trees=(PROJECT, ENVIRONMENT)),
+    Resource("pipeline_frontend_apps_configs", FrontendAppConfigViewSet, scope="plugin", trees=(PROJECT, ENVIRONMENT)),
+    Resource(
+        "pipeline_transformation_configs", TransformationConfigViewSet, scope="plugin", trees=(PROJECT, ENVIRONMENT)
+    ),
+    Resource("pipeline_import_apps_configs", ImportAppConfigViewSet, scope="plugin", trees=(PROJECT, ENVIRONMENT)),
+    Resource("plugins", PluginViewSet, scope="plugin", trees=(ORGANIZATION,)),
+    Resource("persisted_folder", PersistedFolderViewSet, scope="persisted_folder", trees=(PROJECT, ENVIRONMENT)),
     Resource("projects", ProjectViewSet, scope="project", trees=(TOP, ORGANIZATION)),
     Resource("environments", EnvironmentViewSet, scope="project", trees=(TOP,)),
     Resource("environments", ProjectEnvironmentViewSet, scope="project", trees=(PROJECT,)),

@@ -34,6 +34,7 @@ class Table(StrEnum):
     PERSON_PROPERTY_VALUES = "person_property_values"
     SESSION_RECORDINGS = "session_recordings"
     SESSION_RECORDING_BLOBS = "session_recording_blobs"
+    PLUGIN_LOG_ENTRIES = "plugin_log_entries"
 
 
 class PersonMode(StrEnum):

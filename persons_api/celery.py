@@ -14,6 +14,7 @@ TASK_MODULES = (
     "tasks.demo",
     "tasks.idempotency",
     "tasks.outbox",
+    "tasks.plugins",
 )
 
 app = Celery("persons_api", include=TASK_MODULES)

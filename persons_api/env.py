@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import orjson
 from croniter import croniter
 from croniter.croniter import CroniterError
+from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from core.access.rates import read_rate
@@ -156,3 +158,37 @@ def store_urls(data_dir: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def decimal(name: str, default: float, *, minimum: float) -> float:
+    """Read a number that need not be whole."""
+    raw = os.environ.get(name, "").strip()
+    try:
+        value = float(raw) if raw else default
+    except ValueError:
+        value = float("nan")
+    if not minimum <= value < float("inf"):
+        message = f"{name}: expected a number from {minimum} on, got {raw!r}"
+        raise ImproperlyConfigured(message)
+    return value
+
+
+def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Read a comma-separated list of networks such as 10.1.0.0/16; a single address is one too."""
+    try:
+        return tuple(ip_network(word) for word in words(name))
+    except ValueError as error:
+        message = f"{name}: expected networks such as '10.1.0.0/16', with commas between them: {error}"
+        raise ImproperlyConfigured(message) from error
+
+
+def fernet_keys(name: str) -> tuple[str, ...]:
+    """Read a comma-separated list of Fernet keys; what is wrong with one is told without showing it."""
+    found = tuple(words(name))
+    for number, key in enumerate(found, 1):
+        try:
+            Fernet(key)
+        except ValueError:
+            message = f"{name}: key {number} is not 32 random bytes in URL-safe base64"
+            raise ImproperlyConfigured(message) from None
+    return found

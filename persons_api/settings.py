@@ -190,6 +190,31 @@ if RECORDINGS_STORAGE == "s3" and not RECORDINGS_S3_BUCKET:
     message = "RECORDINGS_S3_BUCKET must be set when RECORDINGS_STORAGE is s3"
     raise ImproperlyConfigured(message)
 
+# Fernet keys, comma-separated: the first encrypts, all decrypt. Without any, a key derived from SECRET_KEY does both.
+ENCRYPTION_KEYS = env.fernet_keys("ENCRYPTION_KEYS")
+
+# Networks that requests to addresses which users name may reach although they are private, such as 10.1.0.0/16.
+OUTBOUND_ALLOWED_NETWORKS = env.networks("OUTBOUND_ALLOWED_NETWORKS")
+
+# Dotted paths of the classes that carry out inline plugins (docs/plugins.md).
+PLUGIN_HANDLERS = env.words("PLUGIN_HANDLERS", "core.plugins.handlers.webhook.WebhookHandler")
+# Whether configs that are switched on must fit their plugin's config_schema.
+PLUGIN_CONFIG_VALIDATION = env.boolean("PLUGIN_CONFIG_VALIDATION", default=True)
+# Whether plugins may be fetched from GitHub, GitLab and npm, and the folder below which local ones may lie.
+PLUGINS_FETCH = env.boolean("PLUGINS_FETCH")
+PLUGINS_LOCAL_DIR = env.text("PLUGINS_LOCAL_DIR")
+# A command that compiles a frontend file of a plugin, from standard input to standard output.
+PLUGIN_COMPILE_COMMAND = env.text("PLUGIN_COMPILE_COMMAND")
+PLUGINS_QUEUE = "plugins"
+PLUGIN_LOG_RETENTION_DAYS = env.integer("PLUGIN_LOG_RETENTION_DAYS", 7, minimum=1, maximum=36_500)
+PLUGIN_WORK_EVERY_SECONDS = env.integer("PLUGIN_WORK_EVERY_SECONDS", 5, minimum=1)
+# The pause after the first failure of a delivery; each further one is twice as long, up to the longest.
+PLUGIN_RETRY_SECONDS = env.decimal("PLUGIN_RETRY_SECONDS", 0.5, minimum=0.001)
+PLUGIN_RETRY_LONGEST_SECONDS = env.integer("PLUGIN_RETRY_LONGEST_SECONDS", 900, minimum=1)
+PLUGIN_RETRY_ATTEMPTS = env.integer("PLUGIN_RETRY_ATTEMPTS", 20, minimum=1)
+PLUGIN_DELIVERY_MAX_AGE_HOURS = env.integer("PLUGIN_DELIVERY_MAX_AGE_HOURS", 72, minimum=1)
+PLUGIN_DEAD_LETTER_DAYS = env.integer("PLUGIN_DEAD_LETTER_DAYS", 30, minimum=1)
+
 CLEAR_CLICKHOUSE_REMOVED_DATA_SCHEDULE_CRON = env.cron("CLEAR_CLICKHOUSE_REMOVED_DATA_SCHEDULE_CRON", "0 5 * * 0")
 
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", among=getLevelNamesMapping())

@@ -15,6 +15,9 @@ task_time_limit = 900
 task_soft_time_limit = 870
 timezone = "UTC"
 
+# Receivers of strangers may be slow: what talks to them has a worker of its own, so that the outbox never waits.
+task_routes = {"tasks.plugins.*": {"queue": settings.PLUGINS_QUEUE}}
+
 beat_schedule = {
     "outbox-drain": {
         "task": "tasks.outbox.outbox_drain",
@@ -25,6 +28,21 @@ beat_schedule = {
         "task": "tasks.cohorts.cohorts_calculate",
         "schedule": float(settings.COHORTS_CALCULATE_EVERY_SECONDS),
         "options": {"expires": settings.COHORTS_CALCULATE_EVERY_SECONDS},
+    },
+    "plugins-deliver": {
+        "task": "tasks.plugins.plugins_deliver",
+        "schedule": float(settings.PLUGIN_WORK_EVERY_SECONDS),
+        "options": {"expires": settings.PLUGIN_WORK_EVERY_SECONDS},
+    },
+    "plugin-jobs-run": {
+        "task": "tasks.plugins.plugin_jobs_run",
+        "schedule": float(settings.PLUGIN_WORK_EVERY_SECONDS),
+        "options": {"expires": settings.PLUGIN_WORK_EVERY_SECONDS},
+    },
+    "plugins-prune": {
+        "task": "tasks.plugins.plugins_prune",
+        "schedule": crontab(minute=37),
+        "options": {"expires": 3600},
     },
     "demo-generate": {
         "task": "tasks.demo.demo_generate",

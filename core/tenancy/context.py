@@ -31,13 +31,14 @@ class OrganizationContext:
     id: UUID
     name: str
     members_can_use_personal_api_keys: bool
+    plugins_access_level: int
 
 
 TEAM_COLUMNS = (
     "t.id, t.organization_id, t.api_token, t.name, t.timezone, t.person_display_name_properties, "
     "t.person_processing_opt_out, t.anonymize_ips, t.ingested_event, t.rate_limits"
 )
-ORGANIZATION_COLUMNS = "o.id, o.name, o.members_can_use_personal_api_keys"
+ORGANIZATION_COLUMNS = "o.id, o.name, o.members_can_use_personal_api_keys, o.plugins_access_level"
 
 
 def team_from_row(row: Sequence[Any]) -> TeamContext | None:
@@ -55,4 +56,4 @@ def team_from_row(row: Sequence[Any]) -> TeamContext | None:
 
 def organization_from_row(row: Sequence[Any]) -> OrganizationContext | None:
     """Read ORGANIZATION_COLUMNS; an outer join that found nothing is None."""
-    return None if row[0] is None else OrganizationContext(*row[:3])
+    return None if row[0] is None else OrganizationContext(*row[:4])

@@ -104,7 +104,7 @@ class Supervisor:
 
     def _start(self, began: float) -> None:
         self._stores.lock()
-        for name in ("web", "worker", "beat"):
+        for name in ("web", "worker", "deliverer", "beat"):
             end_group(self._run / f"{name}.pid", "granian" if name == "web" else "celery")
         self._check_port()
         missing = [name for name in URL_NAMES if not (os.environ.get(name) or os.environ.get(f"{name}_FILE"))]
@@ -198,6 +198,9 @@ class Supervisor:
         self._worker_ready.unlink(missing_ok=True)
         self._env["PERSONS_API_WORKER_READY_FILE"] = str(self._worker_ready)
         self._launch("worker", [*celery, "worker", "-c", "2", "-l", "warning", *quiet], warm)
+        # Threads, because deliveries wait for receivers most of the time.
+        deliverer = ["worker", "-n", "deliverer@%h", "-Q", "plugins", "-P", "threads", "-c", "6", "-l", "warning"]
+        self._launch("deliverer", [*celery, *deliverer, *quiet], warm)
 
     def _start_beat(self) -> None:
         """Start the clock last: nobody waits for it, and it would take its share of the cores from the others."""
@@ -266,7 +269,7 @@ class Supervisor:
         """Web first so that nothing new comes in, beat and worker next, the stores last."""
         if self._parts:
             (self._run / "server.json").unlink(missing_ok=True)
-        order: Callable[[_Part], int] = lambda part: ("web", "beat", "worker").index(part.name)  # noqa: E731
+        order: Callable[[_Part], int] = lambda part: ("web", "beat", "worker", "deliverer").index(part.name)  # noqa: E731
         for part in sorted(self._parts, key=order):
             stop(part.process, signals=part.signals)
             end_group(self._run / f"{part.name}.pid", "", seconds=0)
