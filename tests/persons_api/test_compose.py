@@ -16,9 +16,12 @@ TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {"web", "worker", "beat", "migrate"}
+OURS = {"web", "worker", "deliverer", "beat", "migrate"}
+TALKERS = {"web", "deliverer"}
 STORES = {"postgres", "clickhouse", "valkey"}
 SECRETS = {"SECRET_KEY", "POSTGRES_PASSWORD", "CLICKHOUSE_PASSWORD", "VALKEY_PASSWORD"}
+# Without keys of its own, what is encrypted is encrypted under one that SECRET_KEY gives.
+OPTIONAL_SECRETS = {"ENCRYPTION_KEYS"}
 every_service = pytest.mark.parametrize("name", sorted(OURS | STORES))
 
 
@@ -71,16 +74,16 @@ def test_only_the_web_port_is_published_and_only_on_loopback_by_default() -> Non
     assert SERVICES["web"]["ports"] == ["${WEB_BIND:-127.0.0.1}:${PORT:-8000}:8000"]
 
 
-def test_only_web_reaches_beyond_the_inner_network() -> None:
+def test_only_web_and_the_deliverer_reach_beyond_the_inner_network() -> None:
     assert COMPOSE["networks"]["inner"] == {"internal": True}
     for name, service in SERVICES.items():
-        assert service["networks"] == (["inner", "outer"] if name == "web" else ["inner"])
+        assert service["networks"] == (["inner", "outer"] if name in TALKERS else ["inner"])
 
 
 def test_a_missing_secret_stops_the_start() -> None:
     mentioned = re.findall(r"\$\{(\w+)(:?[-?+]?)", TEXT)
     secret_like = {name for name, _ in mentioned if re.search(r"SECRET|PASSWORD|TOKEN|KEY", name)}
-    assert secret_like == SECRETS
+    assert secret_like == SECRETS | OPTIONAL_SECRETS
     assert {operator for name, operator in mentioned if name in SECRETS} == {":?"}
 
 
