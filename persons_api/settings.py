@@ -203,6 +203,13 @@ PLUGIN_CONFIG_VALIDATION = env.boolean("PLUGIN_CONFIG_VALIDATION", default=True)
 # Whether plugins may be fetched from GitHub, GitLab and npm, and the folder below which local ones may lie.
 PLUGINS_FETCH = env.boolean("PLUGINS_FETCH")
 PLUGINS_LOCAL_DIR = env.text("PLUGINS_LOCAL_DIR")
+# The only hosts that plugins are fetched from.
+PLUGINS_FETCH_ENDPOINTS = {
+    "github": "https://api.github.com",
+    "github_archives": "https://codeload.github.com",
+    "gitlab": "https://gitlab.com/api/v4",
+    "npm": "https://registry.npmjs.org",
+}
 # A command that compiles a frontend file of a plugin, from standard input to standard output.
 PLUGIN_COMPILE_COMMAND = env.text("PLUGIN_COMPILE_COMMAND")
 PLUGINS_QUEUE = "plugins"
@@ -233,7 +240,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "ENUM_NAME_OVERRIDES": {"ActionStepMatchingEnum": "core.actions.steps.MATCHINGS"},
+    "ENUM_NAME_OVERRIDES": {
+        "ActionStepMatchingEnum": "core.actions.steps.MATCHINGS",
+        "PluginLogEntrySourceEnum": "core.plugins.logs.services.LogSource",
+        "PluginLogEntryTypeEnum": "core.plugins.logs.services.LogType",
+    },
     "DISABLE_ERRORS_AND_WARNINGS": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

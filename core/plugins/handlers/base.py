@@ -43,14 +43,22 @@ class Result:
 class Attachment:
     """A file of a config."""
 
-    file_name: str
+    file_name: str = field(repr=False)
     content_type: str
-    contents: bytes
+    contents: bytes = field(repr=False)
+
+
+def _no_dead_letters(_limit: int) -> int:
+    raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
 class HandlerContext:
-    """A config at work: plain values, decrypted. `log` appends a line, given its type and its text, to its logs."""
+    """A config at work: plain values, decrypted. `log` appends a line, given its type and its text, to its logs.
+
+    `redeliver`, for jobs alone, puts at most so many dead letters of the config, the oldest, back into its queue, and
+    returns how many; it is undone when the job raises.
+    """
 
     team_id: int
     plugin_id: int
@@ -58,6 +66,7 @@ class HandlerContext:
     config: Mapping[str, Any] = field(repr=False)
     log: Callable[[str, str], None] = field(repr=False)
     attachment: Callable[[str], Attachment | None] = field(repr=False, default=lambda _key: None)
+    redeliver: Callable[[int], int] = field(repr=False, default=_no_dead_letters)
 
 
 type Event = Mapping[str, Any]
@@ -111,5 +120,8 @@ class PluginHandler(ABC):
         raise NotImplementedError
 
     def run_job(self, job: str, payload: Mapping[str, Any], context: HandlerContext) -> str:
-        """Carry out a job and return a line for its log; raises RetryJobError and JobFailedError."""
+        """Carry out a job and return a line for its log; raises RetryJobError and JobFailedError.
+
+        Must end by itself, within minutes. Called again with the same payload when the worker died meanwhile.
+        """
         raise NotImplementedError
