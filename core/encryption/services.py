@@ -54,12 +54,30 @@ def reencrypt(token: bytes | memoryview) -> bytes:
         raise UnreadableError from None
 
 
+def is_current(token: bytes | memoryview) -> bool:
+    """Whether something is encrypted under the first key."""
+    try:
+        _fernets()[0].decrypt(bytes(token))
+    except InvalidToken:
+        return False
+    return True
+
+
+def new_key() -> str:
+    """Return a new random key for ENCRYPTION_KEYS."""
+    return Fernet.generate_key().decode()
+
+
 def _fernet() -> MultiFernet:
-    return _fernet_of(tuple(settings.ENCRYPTION_KEYS), settings.SECRET_KEY)
+    return MultiFernet(_fernets())
+
+
+def _fernets() -> tuple[Fernet, ...]:
+    return _fernets_of(tuple(settings.ENCRYPTION_KEYS), settings.SECRET_KEY)
 
 
 @lru_cache(maxsize=4)
-def _fernet_of(keys: tuple[str, ...], secret_key: str) -> MultiFernet:
+def _fernets_of(keys: tuple[str, ...], secret_key: str) -> tuple[Fernet, ...]:
     """Without keys, one derived from SECRET_KEY serves, so that a server works before anyone made keys."""
     derived = base64.urlsafe_b64encode(sha256(_PURPOSE + secret_key.encode()).digest()).decode()
-    return MultiFernet([Fernet(key) for key in (*keys, derived)])
+    return tuple(Fernet(key) for key in (*keys, derived))

@@ -8,6 +8,7 @@ from django.db import transaction
 from core.activity.changes import changes_between
 from core.activity.services import activity_log
 from core.organizations.services import organization_create
+from core.plugins.levels import PluginsAccessLevel
 from core.projects.rate_limits import rate_limits_set
 from core.projects.services import project_create
 from core.tenancy.models import Level, Organization, OrganizationMembership, Team, User
@@ -35,6 +36,8 @@ class Wish:
     """Whether the user is made an operator of this server; False leaves who is one."""
     rate_limits: Mapping[str, str] | None = None
     """The project's own limits, which replace those it has; None leaves them."""
+    plugins_access_level: PluginsAccessLevel | None = None
+    """What the organization may do with plugins; None leaves it, which is everything for a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ def provision(*, wish: Wish) -> Provisioned:
     """Find or make organization (by name), project (by name in it) and user (by e-mail); always make a key."""
     organization = Organization.objects.filter(name=wish.organization).order_by("created_at").first()
     organization = organization or organization_create(name=wish.organization)
+    if wish.plugins_access_level is not None:
+        _set_plugins_access_level(organization, wish.plugins_access_level)
     team = Team.objects.filter(organization=organization, project__name=wish.project).order_by("pk").first()
     team = team or project_create(organization_id=organization.pk, user_id=None, name=wish.project)
     if wish.session_recording is not None:
@@ -89,6 +94,25 @@ def provision(*, wish: Wish) -> Provisioned:
         user_id=user.pk,
         email=user.email,
         personal_api_key=value,
+    )
+
+
+def _set_plugins_access_level(organization: Organization, level: PluginsAccessLevel) -> None:
+    """Change what an organization may do with plugins and tell the activity log, in the name of the system."""
+    field = "plugins_access_level"
+    changes = changes_between("Organization", {field: organization.plugins_access_level}, {field: int(level)})
+    if not changes:
+        return
+    organization.plugins_access_level = int(level)
+    organization.save(update_fields=[field, "updated_at"])
+    activity_log(
+        team_id=None,
+        organization_id=organization.pk,
+        user_id=None,
+        scope="Organization",
+        activity="updated",
+        item_id=str(organization.pk),
+        detail={"name": organization.name, "changes": changes},
     )
 
 

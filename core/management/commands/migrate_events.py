@@ -5,9 +5,9 @@ from argparse import ArgumentParser
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from events import plugin_logs, recordings
 from events.errors import EventStoreError
 from events.migrate import MigrationRefused, migrate
-from events.recordings import retention_apply
 
 
 class Command(BaseCommand):
@@ -31,11 +31,17 @@ class Command(BaseCommand):
                     self.stdout.write(f"-- {migration.id}\n" + ";\n\n".join(statements) + ";\n")
                 elif verbosity:
                     self.stdout.write(f"Applying {migration.id}")
-            changed = [] if plan or to else retention_apply(settings.RECORDINGS_RETENTION_DAYS)
+            changed = [] if plan or to else _retention_apply()
         except (MigrationRefused, EventStoreError) as error:
             raise CommandError(str(error)) from error
-        if changed and verbosity:
-            days = settings.RECORDINGS_RETENTION_DAYS
-            self.stdout.write(f"Recordings are kept {f'for {days} days' if days else 'until they are erased'}.")
+        for what, days in changed if verbosity else ():
+            self.stdout.write(f"{what} are kept {f'for {days} days' if days else 'until they are erased'}.")
         if not count and verbosity:
             self.stdout.write("ClickHouse is up to date.")
+
+
+def _retention_apply() -> list[tuple[str, int]]:
+    """Bring what ClickHouse keeps to what the settings say; return what changes, and the days."""
+    recordings_days, log_days = settings.RECORDINGS_RETENTION_DAYS, settings.PLUGIN_LOG_RETENTION_DAYS
+    changed = [("Recordings", recordings_days)] if recordings.retention_apply(recordings_days) else []
+    return [*changed, *([("Logs of plugins", log_days)] if plugin_logs.retention_apply(log_days) else [])]

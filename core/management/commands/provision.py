@@ -12,6 +12,7 @@ from core.access.scopes import is_scope
 from core.access.throttles import rates_checked
 from core.api.errors import Invalid
 from core.api.json import dumps
+from core.plugins.levels import PluginsAccessLevel
 from core.tenancy.models import Level
 from core.users.provisioning import Provisioned, Wish, provision
 
@@ -59,6 +60,12 @@ class Command(BaseCommand):
             metavar="NAME=RATE",
             help="a limit of this project alone, such as burst=1000/minute or burst=none; may be given again; "
             "all that are given replace those it has",
+        )
+        parser.add_argument(
+            "--plugins-access-level",
+            choices=[*(level.name for level in PluginsAccessLevel), *(str(int(level)) for level in PluginsAccessLevel)],
+            help="what the organization may do with plugins: nothing, configure, install, or make them global as well "
+            "(ROOT for new organizations; existing ones stay as they are)",
         )
         parser.add_argument("--json", action="store_true", help="print exactly one line of JSON")
 
@@ -111,6 +118,7 @@ def _read_wish(options: dict[str, Any]) -> Wish:
         scoped_organizations=_words(options["scoped_organizations"]),
         operator=options["operator"],
         rate_limits=_rate_limits(options["rate_limit"]),
+        plugins_access_level=_plugins_access_level(options["plugins_access_level"]),
         session_recording=None if (asked := options["session_recording"]) is None else asked == "on",
     )
 
@@ -127,6 +135,12 @@ def _level(text: str | None) -> Level | None:
     if text is None:
         return None
     return Level(int(text)) if text.isdecimal() else Level[text.upper()]
+
+
+def _plugins_access_level(text: str | None) -> PluginsAccessLevel | None:
+    if text is None:
+        return None
+    return PluginsAccessLevel(int(text)) if text.isdecimal() else PluginsAccessLevel[text]
 
 
 def _rate_limits(given: list[str] | None) -> dict[str, str] | None:

@@ -161,3 +161,47 @@ def test_limits_of_a_project_are_given_checked_and_replaced() -> None:
     for wrong in ("burst", "burst=", "burst=many", "nonsense=1/minute", ""):
         with pytest.raises(CommandError, match="--rate-limit"):
             provision(rate_limit=[wrong])
+
+
+@pytest.mark.parametrize(("word", "level"), [("NONE", 0), ("CONFIG", 3), ("INSTALL", 6), ("ROOT", 9), ("6", 6)])
+def test_what_an_organization_may_do_with_plugins_is_set_by_the_operator(word: str, level: int) -> None:
+    made = provision(plugins_access_level=word)
+    assert Organization.objects.get().plugins_access_level == level
+    shown = parsed(Caller(made["personal_api_key"]).get("/api/organizations/@current/"))
+    assert shown["plugins_access_level"] == level
+    provision()
+    assert Organization.objects.get().plugins_access_level == level
+
+
+def test_a_changed_plugins_access_level_is_logged_once_and_only_for_its_organization() -> None:
+    other = provision(organization="Other")
+    made = provision()
+    assert Organization.objects.get(pk=made["organization_id"]).plugins_access_level == 9
+    for _ in range(2):
+        provision(plugins_access_level="CONFIG")
+    entry = ActivityLog.objects.get(scope="Organization", activity="updated")
+    assert (str(entry.organization_id), entry.item_id) == (made["organization_id"], made["organization_id"])
+    assert (entry.user_id, entry.is_system, entry.detail["name"]) == (None, True, "Default organization")
+    assert entry.detail["changes"] == [
+        {"type": "Organization", "action": "changed", "field": "plugins_access_level", "before": 9, "after": 3}
+    ]
+    assert Organization.objects.get(pk=other["organization_id"]).plugins_access_level == 9
+
+
+@pytest.mark.parametrize("wrong", ["root", "5", "ALL", ""])
+def test_an_unknown_plugins_access_level_is_refused(wrong: str) -> None:
+    with pytest.raises(CommandError, match="--plugins-access-level"):
+        call_command("provision", f"--plugins-access-level={wrong}")
+    assert not Organization.objects.exists()
+
+
+def test_nobody_raises_the_plugins_access_level_over_http() -> None:
+    made = provision(plugins_access_level="NONE")
+    caller = Caller(made["personal_api_key"])
+    for method in ("PATCH", "PUT"):
+        body = {"name": "Default organization", "plugins_access_level": 9}
+        answer = caller(method, "/api/organizations/@current/", body)
+        assert (answer.status_code, parsed(answer)["plugins_access_level"]) == (200, 0)
+    started = caller("POST", "/api/organizations/", {"name": "New", "plugins_access_level": 3})
+    assert started.status_code != 201 or parsed(started)["plugins_access_level"] == 9
+    assert Organization.objects.get(pk=made["organization_id"]).plugins_access_level == 0
