@@ -10,7 +10,12 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from core.activity.queries import ActivityPage, activity_page, organization_activity_page
+from core.activity.queries import (
+    ActivityPage,
+    activity_page,
+    organization_activity_page,
+    organization_scopes_page,
+)
 from core.api.errors import Invalid, NotFound
 from core.api.params import required
 from core.api.values import json_repaired
@@ -46,7 +51,9 @@ class ActivityChange(serializers.Serializer[Any]):
     """One change of an entry."""
 
     type = serializers.CharField()
-    action = serializers.ChoiceField(choices=["changed", "created", "deleted", "merged", "split", "exported"])
+    action = serializers.CharField(
+        help_text="`changed`, `created`, `deleted`, `merged`, `split` or `exported`; the job, where one was triggered."
+    )
     field = serializers.CharField(allow_null=True)
     before = serializers.JSONField(allow_null=True)
     after = serializers.JSONField(allow_null=True)
@@ -104,6 +111,11 @@ def organization_activity_answer(request: Request, *, organization_id: UUID) -> 
         raise required("scope")
     page = partial(organization_activity_page, organization_id=organization_id, scope=scope, item_id=item_id)
     return _answer(request, page)
+
+
+def organization_scopes_answer(request: Request, *, organization_id: UUID, scopes: Sequence[str]) -> dict[str, Any]:
+    """Return the page of the log of an organization and its projects, of these scopes; raises as activity_answer."""
+    return _answer(request, partial(organization_scopes_page, organization_id=organization_id, scopes=scopes))
 
 
 def _answer(request: Request, page: Callable[..., ActivityPage]) -> dict[str, Any]:

@@ -65,6 +65,14 @@ _ORGANIZATION_PAGES: Final[dict[tuple[bool, bool], tuple[LiteralString, LiteralS
     )
     for of_scope, of_item in ((False, False), (True, False), (True, True))
 }
+_SCOPES_OF_ORGANIZATION: Final = """unnest(%(scopes)s::text[]) AS wanted(scope) CROSS JOIN LATERAL (
+    SELECT id, created_at FROM core_activitylog
+    WHERE organization_id = %(organization_id)s AND scope = wanted.scope
+    ORDER BY created_at DESC, id DESC LIMIT %(reach)s) AS newest"""
+_SCOPES_PAGE: Final[LiteralString] = _PAGE.replace("{source}", _SCOPES_OF_ORGANIZATION)
+_SCOPES_COUNT: Final[LiteralString] = _COUNT_SOURCE.replace(
+    "{source}", "core_activitylog WHERE organization_id = %(organization_id)s AND scope = ANY(%(scopes)s)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,19 @@ def organization_activity_page(
         "most": MAX_COUNTED,
     }
     return _page(*_ORGANIZATION_PAGES[scope is not None, item_id is not None], parameters)
+
+
+def organization_scopes_page(*, organization_id: UUID, scopes: Sequence[str], limit: int, offset: int) -> ActivityPage:
+    """Return `limit` entries of these scopes from `offset`, of an organization and all its projects."""
+    parameters = {
+        "organization_id": organization_id,
+        "scopes": list(scopes),
+        "limit": limit + 1,
+        "offset": offset,
+        "reach": offset + limit + 1,
+        "most": MAX_COUNTED,
+    }
+    return _page(_SCOPES_PAGE, _SCOPES_COUNT, parameters)
 
 
 def _page(statement: LiteralString, count: LiteralString, parameters: Mapping[str, Any]) -> ActivityPage:
