@@ -39,6 +39,11 @@ beat_schedule = {
         "schedule": float(settings.PLUGIN_WORK_EVERY_SECONDS),
         "options": {"expires": settings.PLUGIN_WORK_EVERY_SECONDS},
     },
+    "plugin-sources-compile": {
+        "task": "tasks.plugins.plugin_sources_compile",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "plugins-prune": {
         "task": "tasks.plugins.plugins_prune",
         "schedule": crontab(minute=37),

@@ -128,6 +128,7 @@ class Migration(migrations.Migration):
                 ('event', models.TextField()),
                 ('payload', models.TextField()),
                 ('captured_at', models.DateTimeField()),
+                ('alone', models.BooleanField(default=False)),
                 ('dead_at', models.DateTimeField(blank=True, null=True)),
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('error', models.CharField(blank=True, default='', max_length=400)),

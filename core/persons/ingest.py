@@ -14,6 +14,7 @@ from core.outbox.services import outbox_add, outbox_nudge
 from core.persons import groups
 from core.persons.process import EventProcessor, IngestionWarning, NewEvent
 from core.persons.store import RacedError, roster_load, roster_save
+from core.plugins.deliveries.services import deliveries_add
 from core.tenancy.holding import team_hold
 from core.tenancy.statements import execute
 from events.rows import Row, Table, warning_row
@@ -88,6 +89,7 @@ def _ingest_once(team: IngestTeam, events: Sequence[NewEvent], warnings: Sequenc
     all_warnings = (*warnings, *processor.warnings, *group_warnings)
     rows[Table.INGESTION_WARNINGS] = _warning_rows(team.id, clock, all_warnings)
     outbox_add(rows)
+    deliveries_add(team_id=team.id, rows=processor.event_rows, captured_at=clock)
     if fresh and not team.ingested_event:
         execute("UPDATE core_team SET ingested_event = true WHERE id = %s AND NOT ingested_event", [team.id])
     transaction.on_commit(outbox_nudge)

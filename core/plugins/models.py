@@ -190,8 +190,9 @@ class PluginJob(TeamScopedModel):
 class PluginDestination(TeamScopedModel):
     """A config to which captured events are delivered, and how its oldest waiting event fares.
 
-    While `is_active`, events that are captured are queued as PluginDelivery rows. `attempts` and `failing_since` are
-    about the event that is next; whoever delivers holds the row's lock.
+    While `is_active`, events that are captured are queued as PluginDelivery rows. `attempts` is about the event that
+    is next, `failing_since` is the first failure after which the receiver took nothing; whoever delivers holds the
+    row's lock.
     """
 
     plugin_config = models.OneToOneField(
@@ -223,7 +224,8 @@ class PluginDelivery(TeamScopedModel):
     """One event that waits for one config, or, once `dead_at` is set, that was given up (a dead letter).
 
     `payload` is JSON text of the event as handlers get it. The id gives the order of delivery. There are no foreign
-    keys, because capture writes these: an uninstall and the deletion of a project remove them.
+    keys, because capture writes these: an uninstall and the deletion of a project remove them. `alone` is one that is
+    to be sent by itself, because it was among others that could not be delivered together.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -237,6 +239,7 @@ class PluginDelivery(TeamScopedModel):
     event = models.TextField()
     payload = models.TextField()
     captured_at = models.DateTimeField()
+    alone = models.BooleanField(default=False)
     dead_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     error = models.CharField(max_length=400, blank=True, default="")
