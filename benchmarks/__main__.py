@@ -21,6 +21,7 @@ MEASURES = (
     "capture",
     "deletion",
     "insights",
+    "plugin_logs",
     "front",
 )
 """Modules of this package, in the order in which they run; the names of `--only`."""

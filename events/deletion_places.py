@@ -19,6 +19,7 @@ class Kind(StrEnum):
 KEPT: Final = "kept"
 OUTBOX: Final = "outbox"
 ACTIVITY: Final = "activity_log"
+DELIVERIES: Final = "plugin_deliveries"
 
 _KEYS: Final = """(
     SELECT request_id, team_id, distinct_id, generation, deleted_generation, until FROM deletion_keys
@@ -159,7 +160,12 @@ PLACES: Final = (
 )
 TEAM_TABLES: Final = (*(table.value for table in Table), REBUILD_TABLE)
 """Every table with rows of a project that outlast a run of the deletion job."""
-COUNTED: Final = (*((place.table, place.kind) for place in PLACES), (OUTBOX, None), (ACTIVITY, Kind.EVENTS))
+COUNTED: Final = (
+    *((place.table, place.kind) for place in PLACES),
+    (OUTBOX, None),
+    (ACTIVITY, Kind.EVENTS),
+    (DELIVERIES, Kind.EVENTS),
+)
 """Every place of a receipt, with the kind of request that it belongs to; None is both."""
 VALUES_ROW: Final = _hash("team_id", "key", "value")
 VALUES: Final = Table.PERSON_PROPERTY_VALUES.value

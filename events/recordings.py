@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from events import client
+from events.retention import ttl_apply
 from events.rows import Table, clickhouse_time
 
 type Ids = Sequence[tuple[str, int]]
@@ -43,11 +44,6 @@ WHERE blob_key > {after:String} AND (<condition>)
 ORDER BY blob_key LIMIT {page:UInt32}
 """
 _OF_IDS: Final = "team_id = {team_id:Int64} AND (<ids>) AND created_at <= {until:DateTime64(6, 'UTC')}"
-
-_RETENTION: Final = (
-    "SELECT extract(create_table_query, 'toIntervalDay\\\\((\\\\d+)\\\\)') FROM system.tables "
-    "WHERE database = currentDatabase() AND name = {table:String}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +171,5 @@ def _ids_condition(ids: Ids) -> tuple[str, dict[str, Any]]:
 
 def retention_apply(days: int) -> list[str]:
     """Let ClickHouse drop recordings `days` after they arrived, or keep them for 0; return the tables changed."""
-    changed = []
-    for table in (Table.SESSION_RECORDINGS, Table.SESSION_RECORDING_BLOBS):
-        rows = client.query(_RETENTION, {"table": table.value}).rows
-        if not rows or int(rows[0][0] or 0) == days:
-            continue
-        # Identifiers and numbers of our own: DDL binds no parameters.
-        rule = f"MODIFY TTL toDateTime(created_at) + toIntervalDay({days})" if days else "REMOVE TTL"
-        client.command(f"ALTER TABLE {table.value} {rule}")
-        changed.append(table.value)
-    return changed
+    tables = (Table.SESSION_RECORDINGS, Table.SESSION_RECORDING_BLOBS)
+    return [table.value for table in tables if ttl_apply(table, column="created_at", days=days)]

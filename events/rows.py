@@ -278,3 +278,29 @@ def cohort_person_row(*, team_id: int, cohort_id: int, person_id: UUID, version:
         "is_deleted": is_deleted,
         "version": version,
     }
+
+
+def plugin_log_row(  # noqa: PLR0913 one argument per column
+    *,
+    id: UUID,  # noqa: A002 the column's name
+    team_id: int,
+    plugin_id: int,
+    plugin_config_id: int,
+    timestamp: datetime,
+    source: str,
+    type: str,  # noqa: A002 the column's name
+    message: str,
+    instance_id: UUID,
+) -> Row:
+    """Return a row of `plugin_log_entries`: a line about a plugin config."""
+    return {
+        "id": str(id),
+        "team_id": team_id,
+        "plugin_id": plugin_id,
+        "plugin_config_id": plugin_config_id,
+        "timestamp": clickhouse_time(timestamp),
+        "source": source,
+        "type": type,
+        "message": message,
+        "instance_id": str(instance_id),
+    }

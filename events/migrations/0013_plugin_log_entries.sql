@@ -14,4 +14,4 @@ ENGINE = {engine_prefix}MergeTree
 PARTITION BY toDate(timestamp)
 ORDER BY (team_id, plugin_config_id, timestamp, id)
 TTL toDateTime(timestamp) + toIntervalDay(7)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000
