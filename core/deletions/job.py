@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import structlog
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections, transaction
 
-from core.deletions import projects, queue, remains
+from core.deletions import deliveries, projects, queue, remains
 from core.deletions.project_rows import organizations_sweep
 from core.deletions.queue import Remaining, Run
 from core.deletions.work import (
@@ -32,7 +32,7 @@ from core.deletions.work import (
 from core.outbox.services import batch_begin, batch_finish
 from core.tenancy.statements import execute
 from events import deletion_teams, deletions
-from events.deletion_places import KEPT, PLACES, VALUES, VALUES_ROW
+from events.deletion_places import DELIVERIES, KEPT, PLACES, VALUES, VALUES_ROW
 from events.deletions import MutationFailed
 from events.errors import EventStoreError
 from events.rows import Table
@@ -184,6 +184,8 @@ def erase_remains(work: Work) -> None:
     remains.refused_rows_redact(work.run.id)
     remains.activity_redact(work.run.id)
     remains.answers_forget(work.run.id)
+    if count := deliveries.deliveries_erase(work.run.id):
+        work.run.found[DELIVERIES] = work.run.found.get(DELIVERIES, 0) + count
 
 
 def erase_projects(work: Work) -> None:
@@ -217,11 +219,9 @@ def _verify_persons(work: Work) -> None:
     left = Remaining()
     work.reporter.begin("verifying", len(PLACES))
     for number, place in enumerate(PLACES):
-        counted = deletions.remaining(work.run.id, place, most=MOST_FAILED)
-        left.complete = left.complete and len(counted) < MOST_FAILED
-        for request_id, count in counted.items():
-            left.rows.setdefault(request_id, {})[place.table] = count
+        left.add(place.table, deletions.remaining(work.run.id, place, most=MOST_FAILED), most=MOST_FAILED)
         work.reporter.moved(number + 1)
+    left.add(DELIVERIES, deliveries.deliveries_remaining(work.run.id, most=MOST_FAILED), most=MOST_FAILED)
 
     def found_of(first: int, last: int) -> dict[int, dict[str, int]]:
         return deletions.targets_by_request(work.run.id, first=first, last=last)
@@ -303,6 +303,8 @@ def deletions_count(reporter: Reporter | None = None) -> tuple[int, dict[str, in
             for number, chunk in enumerate(queue.key_chunks(None)):
                 deletions.keys_add(trial.id, chunk.keys, chunk.persons, token=f"{trial.id}-{number}")
             _find(trial, reporter or Silent())
+            if waiting := deliveries.deliveries_count(None):
+                trial.found[DELIVERIES] = waiting
             if teams := projects.projects_waiting(None):
                 projects.projects_collect(trial.id, teams)
                 for place, counts in _counts(trial, teams, reporter or Silent(), "counting projects", None):

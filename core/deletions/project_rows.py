@@ -58,6 +58,13 @@ STORES: Final = (
     Store("postgres.groups", "core_group", ("group_type_index", "group_key")),
     Store("postgres.group_types", "core_grouptype", ("group_type_index",)),
     Store("postgres.imports", "core_importprogress", ("content_hash",)),
+    Store("postgres.plugin_deliveries", "core_plugindelivery"),
+    Store("postgres.plugin_delivery_counts", "core_plugindeliverycount"),
+    Store("postgres.plugin_destinations", "core_plugindestination"),
+    Store("postgres.plugin_jobs", "core_pluginjob"),
+    Store("postgres.plugin_attachments", "core_pluginattachment"),
+    Store("postgres.plugin_configs", "core_pluginconfig"),
+    Store("postgres.persisted_folders", "core_persistedfolder", ("user_id", "type", "surface")),
 )
 """In the order of removal: what refers to another table goes before it."""
 
@@ -67,6 +74,17 @@ DELETE FROM core_activitylog WHERE id IN (
     WHERE organization_id = %s AND scope NOT IN ('Organization', 'Project', 'Team') LIMIT %s)
 RETURNING 1
 """
+# By now the configs of its own projects are gone: one that is left is another organization's, and keeps its plugin.
+_PLUGINS_LEAVE: Final = """
+UPDATE core_plugin p
+SET organization_id = NULL, is_global = false, encrypted_query = NULL, archive = NULL, updated_at = clock_timestamp(),
+    url = (SELECT p.url WHERE NOT EXISTS (SELECT FROM core_plugin o WHERE o.organization_id IS NULL AND o.url = p.url))
+WHERE organization_id = %s AND EXISTS (SELECT FROM core_pluginconfig c WHERE c.plugin_id = p.id)
+"""
+_PLUGINS_GO: Final = (
+    "DELETE FROM core_pluginsourcefile WHERE plugin_id IN (SELECT id FROM core_plugin WHERE organization_id = %s)",
+    "DELETE FROM core_plugin WHERE organization_id = %s",
+)
 _OWNERS: Final = "SELECT id FROM core_cohort WHERE team_id = %s ORDER BY id"
 _ADD_REMOVED: Final = """
 UPDATE core_deletionrequest
@@ -202,9 +220,10 @@ def project_delete(*, team_id: int) -> None:
 
 
 def organizations_sweep() -> None:
-    """Delete the rows of organizations that were deleted and have no project left, with their memberships and roles.
+    """Delete the rows of organizations that were deleted and have no project left, with memberships, roles and plugins.
 
-    Of their activity, what tells of the organization and of projects stays; what names members, roles and keys goes.
+    A plugin that another organization's project has a config of stays for it, and is nobody's. Of their activity,
+    what tells of the organization and of projects stays; what names members, roles and keys goes.
     """
     waiting = Organization.with_deleted.filter(deleted_at__isnull=False, teams__isnull=True, projects__isnull=True)
     for organization_id in list(waiting.values_list("id", flat=True)):
@@ -213,4 +232,6 @@ def organizations_sweep() -> None:
         with transaction.atomic():
             locked = Organization.with_deleted.select_for_update().filter(id=organization_id)
             if list(locked) and not Project.objects.filter(organization_id=organization_id).exists():
+                for sql in (_PLUGINS_LEAVE, *_PLUGINS_GO):
+                    execute(sql, [organization_id])
                 Organization.with_deleted.filter(id=organization_id).delete()

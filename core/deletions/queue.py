@@ -25,12 +25,12 @@ WITH claimed AS (UPDATE core_deletionrequest SET run_id = %s WHERE verified_at I
 SELECT count(*) FROM claimed
 """
 # Requests of persons whose whole project goes in the same run are left to it: see core.deletions.projects.
-_ALONE: Final = """r.kind <> 'project' AND NOT EXISTS (
+ALONE: Final = """r.kind <> 'project' AND NOT EXISTS (
     SELECT FROM core_deletionrequest p WHERE p.team_id = r.team_id AND p.kind = 'project' AND p.verified_at IS NULL
       AND (%(run)s::uuid IS NULL OR p.run_id = %(run)s))"""
 _CHUNK: Final = f"""
 SELECT r.id, r.kind, r.team_id, r.distinct_ids::text, r.tombstones::text FROM core_deletionrequest r
-WHERE r.verified_at IS NULL AND (%(run)s::uuid IS NULL OR r.run_id = %(run)s) AND r.id > %(after)s AND {_ALONE}
+WHERE r.verified_at IS NULL AND (%(run)s::uuid IS NULL OR r.run_id = %(run)s) AND r.id > %(after)s AND {ALONE}
 ORDER BY r.id LIMIT %(limit)s
 """  # noqa: S608 constants of this module
 _OUTCOMES: Final = f"""
@@ -38,7 +38,7 @@ SELECT r.id, r.kind, r.run_id = %(run)s AS ours, r.distinct_ids::text, r.receipt
        r.requested_by_id, r.requested_by_email
 FROM core_deletionrequest r
 WHERE r.verified_at IS NULL AND (r.run_id = %(run)s OR r.id = ANY(%(found)s))
-  AND r.id > %(after)s AND r.id <= %(last)s AND {_ALONE}
+  AND r.id > %(after)s AND r.id <= %(last)s AND {ALONE}
 ORDER BY r.id FOR UPDATE OF r
 """  # noqa: S608 constants of this module
 VERIFIED: Final = """
@@ -82,6 +82,12 @@ class Remaining:
 
     rows: dict[int, dict[str, int]] = field(default_factory=dict)
     complete: bool = True
+
+    def add(self, place: str, counted: Mapping[int, int], *, most: int) -> None:
+        """Note what was met in a place, by request; a count of `most` requests may have left others out."""
+        self.complete = self.complete and len(counted) < most
+        for request_id, count in counted.items():
+            self.rows.setdefault(request_id, {})[place] = count
 
 
 def run_unfinished() -> Run | None:

@@ -18,6 +18,13 @@ _GROUPS: Final = {
         ("Users", "person", "core_user_changelist"),
         ("Personal API keys", "key", "core_personalapikey_changelist"),
     ),
+    "Plugins": (
+        ("Plugins", "extension", "core_plugin_changelist"),
+        ("Configs", "tune", "core_pluginconfig_changelist"),
+        ("Jobs", "work_history", "core_pluginjob_changelist"),
+        ("Destinations", "send", "core_plugindestination_changelist"),
+        ("Dead letters", "unsubscribe", "core_plugindelivery_changelist"),
+    ),
     "Work": (
         ("Deletion requests", "delete", "core_deletionrequest_changelist"),
         ("Deletion runs", "delete_history", "core_deletionrun_changelist"),

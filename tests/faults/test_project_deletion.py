@@ -16,8 +16,11 @@ from core.capture import v1, views
 from core.cohorts import services as cohorts
 from core.deletions import job
 from core.deletions.models import DeletionRequest, DeletionRun
+from core.folders import services as folders
 from core.persons import deleting, services
 from core.persons.erasing import deletions_run
+from core.plugins.configs import services as configs
+from core.plugins.jobs import services as jobs
 from core.projects.deleting import projects_delete
 from core.tenancy.models import Project, Team
 from tests.core.deletions.test_projects import Street, street
@@ -229,7 +232,7 @@ def test_recordings_that_come_too_late_are_refused(
     assert set(rows_by_table(clickhouse, street.gone.team.id)) == {"core_activitylog"}
 
 
-@pytest.mark.parametrize("call", ["update_property", "delete", "cohort", "add", "keyed"])
+@pytest.mark.parametrize("call", ["update_property", "delete", "cohort", "add", "keyed", "config", "job", "folder"])
 def test_api_calls_that_come_too_late_are_404_and_leave_nothing(
     street: Street, clickhouse: ModuleType, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -237,6 +240,8 @@ def test_api_calls_that_come_too_late_are_404_and_leave_nothing(
     shop = street.gone
     person = shop.send("GET", f"/persons/?distinct_id={shop.mark}-ann").json()["results"][0]["id"]
     cohort = next(found for found in shop.send("GET", "/cohorts/").json()["results"] if found["is_static"])
+    config = shop.send("GET", "/plugin_configs/").json()["results"][0]
+    job = {"job": {"type": "send_test_event", "payload": {}}}
     headers = {"Idempotency-Key": "late-1"} if call == "keyed" else {}
     path = f"/cohorts/{cohort['id']}/add_persons_to_static_cohort/"
     target: Any
@@ -246,6 +251,9 @@ def test_api_calls_that_come_too_late_are_404_and_leave_nothing(
         "delete": (deleting, "/persons/bulk_delete/", {"distinct_ids": ["qqgone-ann"]}),
         "cohort": (cohorts, "/cohorts/", {"name": "qqgone late", "is_static": True}),
         "add": (cohorts, path, {"person_ids": [person]}),
+        "config": (configs, "/plugin_configs/", {"plugin": config["plugin"], "order": 3, "name": "qqgone late"}),
+        "job": (jobs, f"/plugin_configs/{config['id']}/job/", job),
+        "folder": (folders, "/persisted_folder/", {"type": "home", "path": "qqgone"}),
     }[call]
     held = target.team_hold
 

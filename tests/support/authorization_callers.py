@@ -13,7 +13,9 @@ OBJECTS: Final = (
     "cohort",
     "organization",
     "organization_member",
+    "persisted_folder",
     "person",
+    "plugin",
     "project",
     "user",
 )

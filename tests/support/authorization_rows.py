@@ -148,6 +148,92 @@ ACTIONS: Final = Group(
     {"id": "action"},
 )
 
+_READS_PLUGIN: Final = Row(("plugin:read",))
+_WRITES_PLUGIN: Final = Row(("plugin:write",))
+
+
+def _plugin_configs(family: str) -> dict[str, dict[str, Row]]:
+    """Return the rows of a base: all take and answer alike, a config is created of a plugin of the base's family."""
+    body = {"plugin": f"{{{family}_plugin}}", "order": 2, "enabled": False, "config": {"host": "example.org"}}
+    return {
+        "": {"GET": _READS_PLUGIN, "POST": replace(_WRITES_PLUGIN, status=201, body=body)},
+        "{id}/": {
+            "GET": _READS_PLUGIN,
+            "PUT": replace(_WRITES_PLUGIN, body=body),
+            "PATCH": replace(_WRITES_PLUGIN, body={"order": 3}),
+            "DELETE": replace(_WRITES_PLUGIN, status=204),
+        },
+        "{id}/activity/": {"GET": _READS_PLUGIN},
+        "{id}/frontend/": {"GET": _READS_PLUGIN},
+        "{id}/job/": {"POST": replace(_WRITES_PLUGIN, body={"job": {"type": "export"}})},
+        "rearrange/": {"PATCH": replace(_WRITES_PLUGIN, body={"orders": {f"{{{family}_config}}": 7}})},
+    }
+
+
+_FAMILIES: Final = ("destination", "frontend_apps", "transformation", "import_apps")
+PLUGIN_CONFIGS: Final = (
+    *(
+        Group(
+            tuple(
+                f"{tree}/pipeline_{family}{'s' if family.endswith('app') else ''}_configs/" for tree in _PROJECT_TREES
+            ),
+            About.PROJECT_RESOURCE,
+            "plugin",
+            _plugin_configs(family),
+            {"id": f"{family}_config"},
+        )
+        for family in _FAMILIES
+    ),
+    Group(
+        tuple(f"{tree}/plugin_configs/" for tree in _PROJECT_TREES),
+        About.PROJECT_RESOURCE,
+        "plugin",
+        {**_plugin_configs("destination"), "{plugin_config_id}/logs/": {"GET": _READS_PLUGIN}},
+        {"id": "destination_config", "plugin_config_id": "destination_config"},
+    ),
+)
+
+PLUGINS: Final = Group(
+    ("/api/organizations/{organization_id}/plugins/",),
+    About.ORGANIZATION_RESOURCE,
+    "plugin",
+    {
+        "": {
+            "GET": _READS_PLUGIN,
+            "POST": replace(_WRITES_PLUGIN, status=201, body={"plugin_type": "source", "name": "Mine"}),
+        },
+        "activity/": {"GET": _READS_PLUGIN},
+        "{id}/": {
+            "GET": _READS_PLUGIN,
+            "PUT": replace(_WRITES_PLUGIN, body={"name": "Other"}),
+            "PATCH": replace(_WRITES_PLUGIN, body={"name": "Other"}),
+            "DELETE": replace(_WRITES_PLUGIN, status=204),
+        },
+        "{id}/source/": {"GET": _READS_PLUGIN},
+        "{id}/upgrade/": {"POST": _WRITES_PLUGIN},
+        "{id}/update_source/": {"PATCH": replace(_WRITES_PLUGIN, body={"index.ts": "export {}"})},
+    },
+    {"id": "unused_plugin"},
+)
+
+_WRITES_FOLDER: Final = Row(("persisted_folder:write",), body={"type": "home", "path": "Team"})
+
+PERSISTED_FOLDERS: Final = Group(
+    tuple(f"{tree}/persisted_folder/" for tree in _PROJECT_TREES),
+    About.PROJECT_RESOURCE,
+    "persisted_folder",
+    {
+        "": {"GET": Row(("persisted_folder:read",)), "POST": replace(_WRITES_FOLDER, status=201)},
+        "{id}/": {
+            "GET": Row(("persisted_folder:read",)),
+            "PUT": _WRITES_FOLDER,
+            "PATCH": _WRITES_FOLDER,
+            "DELETE": replace(_WRITES_FOLDER, status=204, body=None),
+        },
+    },
+    {"id": "own_folder"},
+)
+
 _LIST: Final = {"": reads("project:read")}
 _LIST_AND_CREATE: Final = {
     "": {"GET": Row(("project:read",)), "POST": Row(("project:write",), 201, ADMIN, body={"name": "New"})}
@@ -284,7 +370,19 @@ KEYS: Final = Group(
     {"id": "own_key"},
 )
 
-GROUPS: Final = (PERSONS, COHORTS, ACTIONS, *PROJECTS, DELETED_PROJECTS, *ORGANIZATIONS, USERS, KEYS)
+GROUPS: Final = (
+    PERSONS,
+    COHORTS,
+    ACTIONS,
+    *PLUGIN_CONFIGS,
+    PLUGINS,
+    PERSISTED_FOLDERS,
+    *PROJECTS,
+    DELETED_PROJECTS,
+    *ORGANIZATIONS,
+    USERS,
+    KEYS,
+)
 
 
 def _templates(group: Group) -> Iterator[tuple[str, Mapping[str, Row]]]:

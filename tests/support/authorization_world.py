@@ -21,17 +21,19 @@ from core.access.models import PersonalAPIKey, hash_key_value, mask_key_value, n
 from core.access.sessions import SIGNED_IN_AT
 from core.actions.models import Action
 from core.cohorts.models import Cohort, CohortPerson
+from core.folders.models import PersistedFolder
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import Person
 from core.projects.deleting import projects_delete
 from core.roles.models import Role, RoleMembership
 from core.tenancy.models import Organization, Team, User
 from core.users.services import key_delete, key_roll
-from tests.factories import make_organization, make_team, make_user
+from tests.factories import make_organization, make_plugin, make_plugin_config, make_team, make_user
 from tests.support.authorization import (
     CURRENT,
     CURRENT_PROJECT,
     FORBIDS_KEYS,
+    HOME,
     LEVELS,
     ORGANIZATIONS,
     PROJECTS,
@@ -47,7 +49,15 @@ from tests.support.contract import CheckedClient
 
 MISSING_PROJECT: Final = 999_999_999
 MISSING_ORGANIZATION: Final = "00000000-0000-4000-8000-000000000000"
+NO_FOLDER: Final = "00000000-0000-4000-8000-00000000f01d"
 _CSRF: Final = "c" * 32
+_CAPABILITIES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "destination": {"methods": ["onEvent"]},
+    "frontend_apps": {},
+    "transformation": {"methods": ["processEvent"]},
+    "import_apps": {"scheduled_tasks": ["runEveryMinute"]},
+}
+"""The families of plugin configs, each with what a plugin of it can do."""
 _ARGUMENT: Final = re.compile(r"\{(\w+)\}")
 
 
@@ -64,6 +74,7 @@ class World:
         self._texts: dict[str, str] = {"unknown": new_key_value()}
         self._sessions: dict[Who, str] = {}
         self._own_keys: dict[str, str] = {}
+        self._own_folders: dict[str, str] = {}
         self._make_tenants()
         self._make_users()
         self._make_objects()
@@ -129,6 +140,25 @@ class World:
             "role": str(role.pk),
             "role_membership": str(seat.pk),
         }
+        self._make_plugins()
+        self._make_folders()
+
+    def _make_plugins(self) -> None:
+        for family, capabilities in _CAPABILITIES.items():
+            plugin = make_plugin(self.organizations["acme"], name=family, capabilities=dict(capabilities))
+            config = make_plugin_config(self.projects["shop"], plugin, config={"host": "example.org"}, enabled=True)
+            self.objects |= {f"{family}_plugin": str(plugin.pk), f"{family}_config": str(config.pk)}
+        unused = make_plugin(self.organizations["acme"], name="unused")
+        self.objects["unused_plugin"] = str(unused.pk)
+
+    def _make_folders(self) -> None:
+        """Give everyone who may see the project a folder in it: whose it is, nobody else sees."""
+        team = self.projects["shop"]
+        folders = PersistedFolder.objects.for_team(team.pk)
+        for name, levels in LEVELS.items():
+            if HOME in levels:
+                folder = folders.create(team=team, user=self.users[name], type="pinned", path="Boards")
+                self._own_folders[name] = str(folder.pk)
 
     def _make_credentials(self) -> None:
         now, rows = timezone.now(), []
@@ -194,6 +224,8 @@ class World:
     def _object(self, name: str, who: Who) -> str:
         if name == "own_key":
             return CURRENT if who.is_key else self._own_keys[who.user]
+        if name == "own_folder":
+            return self._own_folders.get(who.user, NO_FOLDER)
         return self.objects[name]
 
     def _project_id(self, name: str | None) -> str:

@@ -17,6 +17,7 @@ from django.db import connection
 
 from core.outbox.models import OutboxRows
 from core.outbox.services import outbox_drain
+from core.plugins.models import Plugin, PluginDeliveryCount
 from core.tenancy.models import Team, User
 from events.deletion_places import TEAM_TABLES
 from events.rows import warning_row
@@ -67,9 +68,13 @@ class Shop:
 
 
 def open_shop(team: Team, owner: User, *, mark: str, folder: Path | None = None) -> Shop:
-    """Fill a project: people, merges, groups, events, warnings, recordings, cohorts, actions, kept answers, imports."""
+    """Fill a project: people, merges, groups, events, warnings, recordings, cohorts, actions, kept answers, imports.
+
+    There are also configs of plugins with files, jobs, logs and events that wait, and a folder of the owner.
+    """
     client = CheckedClient(headers={"authorization": f"Bearer {make_key(owner)}"}, raise_request_exception=False)
     shop = Shop(team, client, mark)
+    _configure(shop)
     _capture(shop)
     _change(shop)
     _gather(shop)
@@ -87,6 +92,27 @@ def open_shop(team: Team, owner: User, *, mark: str, folder: Path | None = None)
     )
     outbox_drain()
     return shop
+
+
+def _configure(shop: Shop) -> None:
+    mark, webhook = shop.mark, Plugin.objects.get(url="inline://webhook")
+    config = {"url": f"https://1.1.1.1/{mark}", "signing_secret": f"{mark}-secret"}
+    fields = {"plugin": webhook.pk, "order": 1, "enabled": True, "name": f"{mark} hook", "config": config}
+    made = shop.made("/plugin_configs/", fields)
+    job = {"job": {"type": "send_test_event", "payload": {}}}
+    assert shop.send("POST", f"/plugin_configs/{made['id']}/job/", job).status_code == 200
+    custom = Plugin.objects.create(
+        organization=shop.team.organization, plugin_type="custom", name="Custom",
+        config_schema=[{"key": "mapping", "type": "attachment"}],
+    )  # fmt: skip
+    uploaded = SimpleUploadedFile(f"{mark}.csv", b"a,b", content_type="text/csv")
+    sent = {"plugin": str(custom.pk), "order": "2", "config": "{}", "add_attachment[mapping]": uploaded}
+    assert shop.client.post(f"/api/projects/{shop.team.id}/plugin_configs/", sent).status_code == 201
+    # What the deliverer would write down; the receiver is none.
+    PluginDeliveryCount.unscoped.create(
+        team=shop.team, plugin_config_id=made["id"], bucket=datetime.now(UTC), delivered=3, failed=1
+    )
+    shop.made("/persisted_folder/", {"type": "pinned", "path": f"{mark}/Boards"})
 
 
 def _capture(shop: Shop) -> None:
@@ -155,7 +181,8 @@ _OWNERS = {
 }
 _OF_THE_RUN = {"core_deletionrequest", "core_deletionrun"}
 _OF_ALL = {"core_user", "core_organization", "core_organizationmembership", "core_role", "core_rolemembership",
-           "core_personalapikey", "core_user_groups", "core_user_user_permissions"}  # fmt: skip
+           "core_personalapikey", "core_plugin", "core_pluginsourcefile", "core_user_groups",
+           "core_user_user_permissions"}  # fmt: skip
 
 
 def rows_by_table(client: ModuleType, team_id: int, *, others: bool = False) -> dict[str, list[str]]:

@@ -17,9 +17,12 @@ from core.capture.importer import PROJECT_DELETED
 from core.cohorts.models import Cohort
 from core.deletions import job, project_rows, projects
 from core.deletions.models import DeletionRequest
+from core.encryption.services import encrypt, encrypt_json
 from core.outbox.services import outbox_drain
 from core.persons.erasing import RunResult
 from core.persons.values_rebuild import property_values_rebuild
+from core.plugins.models import Plugin, PluginConfig, PluginSourceFile
+from core.plugins.visible import visible_plugins
 from core.projects.deleting import projects_delete
 from core.tenancy.holding import TeamGoneError
 from core.tenancy.models import Organization, Project, Team, User
@@ -105,7 +108,7 @@ def test_everything_of_it_goes_and_nothing_of_others(street: Street, clickhouse:
 CHANGED_BY_PERSONS = {
     "events", "persons", "person_property_updates", "person_property_values", "person_distinct_ids",
     "person_distinct_id_overrides", "ingestion_warnings", "core_activitylog", "core_idempotentanswer",
-    "core_outboxrows", "cohort_people",
+    "core_outboxrows", "cohort_people", "core_plugindelivery",
 }  # fmt: skip
 
 
@@ -379,3 +382,40 @@ def test_drained_outbox_is_part_of_it(street: Street, clickhouse: ModuleType, ru
     run()
     outbox_drain()
     assert tables_with(clickhouse, "qqgone") == set()
+
+
+def test_plugins_go_with_their_organization_unless_others_use_them(street: Street, run: Run) -> None:
+    """A global plugin that another organization configured goes on working there; nobody owns it, no others see it."""
+    organization = street.organization
+    unused, used, clash = (
+        Plugin.objects.create(
+            organization=organization, plugin_type="repository", name=name, is_global=name != "clash",
+            url=f"https://github.com/example/{name}", archive=b"zip", encrypted_query=encrypt(b"private_token=hush"),
+        )
+        for name in ("unused", "used", "clash")
+    )  # fmt: skip
+    for plugin in (unused, used, clash):
+        PluginSourceFile.objects.create(plugin=plugin, filename="frontend.tsx", source="export default 1")
+    Plugin.objects.create(plugin_type="repository", name="older", url=clash.url)
+    theirs = [
+        PluginConfig.unscoped.create(team=team, plugin=plugin, order=1, encrypted_config=encrypt_json({}))
+        for team, plugin in (
+            (street.elsewhere.team, used), (street.elsewhere.team, clash), (street.gone.team, unused),
+        )
+    ]  # fmt: skip
+    assert street.caller("DELETE", f"/api/organizations/{organization.id}/").status_code == 204
+    run()
+    assert not Organization.with_deleted.filter(id=organization.id).exists()
+    assert not Plugin.objects.filter(id=unused.id).exists()
+    assert not PluginSourceFile.objects.filter(plugin_id=unused.id).exists()
+    assert {config.id for config in theirs[:2]} <= set(PluginConfig.unscoped.values_list("id", flat=True))
+    kept = Plugin.objects.filter(id__in=[used.id, clash.id]).order_by("id")
+    assert [(one.organization_id, one.is_global, one.url, one.archive, one.encrypted_query) for one in kept] == [
+        (None, False, "https://github.com/example/used", None, None),
+        (None, False, None, None, None),
+    ]
+    assert {one.source_files.get().source for one in kept} == {"export default 1"}
+    assert set(kept) <= set(visible_plugins(street.elsewhere.team.organization_id))
+    assert set(kept).isdisjoint(visible_plugins(make_organization().id))
+    answer = street.elsewhere.send("GET", f"/plugin_configs/{theirs[0].id}/").json()
+    assert answer["plugin_info"]["organization_id"] is answer["plugin_info"]["organization_name"] is None

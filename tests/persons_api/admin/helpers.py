@@ -11,10 +11,19 @@ from django.urls import reverse
 
 from core.activity.services import activity_log
 from core.deletions.models import DeletionRequest, DeletionRun
+from core.encryption.services import encrypt, encrypt_json
 from core.outbox.models import OutboxRows
 from core.persons.models import ImportProgress
+from core.plugins.models import (
+    Plugin,
+    PluginAttachment,
+    PluginConfig,
+    PluginDelivery,
+    PluginDestination,
+    PluginJob,
+)
 from core.roles.models import Role, RoleMembership
-from core.tenancy.models import OrganizationMembership
+from core.tenancy.models import OrganizationMembership, Team, User
 from tests.core.conftest import Cast
 from tests.factories import make_key, make_organization, make_team, make_user
 
@@ -23,7 +32,8 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MODELS = (
     "core_organization", "core_organizationmembership", "core_team", "core_role", "core_rolemembership", "core_user",
     "core_personalapikey", "core_deletionrequest", "core_deletionrun", "core_outboxrows", "core_importprogress",
-    "core_activitylog", "admin_logentry",
+    "core_activitylog", "admin_logentry", "core_plugin", "core_pluginconfig", "core_pluginjob",
+    "core_plugindestination", "core_plugindelivery",
 )  # fmt: skip
 ADDABLE = {"core_user"}
 DELETABLE = {"core_team", "core_personalapikey"}
@@ -57,6 +67,35 @@ def seed(cast: Cast, number: int) -> None:
         item_id=str(team.pk), detail={"name": team.name},
     )  # fmt: skip
     LogEntry.objects.log_actions(user.pk, [organization], 2, change_message="changed")
+    seed_plugins(team, user, number)
+
+
+def seed_plugins(team: Team, user: User, number: int) -> None:
+    """Configure a plugin with a secret and let an event wait, one be given up, and a job fail."""
+    plugin = Plugin.objects.create(
+        organization_id=team.organization_id, plugin_type="repository", name=f"Relay {number}", tag="1.2.0",
+        url=f"https://github.com/example/relay{number}?private_token=hush-hush", archive=b"secret payload",
+        encrypted_query=encrypt(b"private_token=hush-hush"), config_schema=[{"key": "token", "secret": True}],
+    )  # fmt: skip
+    config = PluginConfig.unscoped.create(
+        team=team, plugin=plugin, enabled=True, order=number, web_token=f"hush-hush-{number}",
+        encrypted_config=encrypt_json({"token": "hush-hush"}),
+    )  # fmt: skip
+    PluginAttachment.unscoped.create(
+        team=team, plugin_config=config, key="mapping", content_type="text/csv", file_name="mia@example.org.csv",
+        file_size=9, encrypted_contents=encrypt(b"hush-hush"),
+    )  # fmt: skip
+    PluginJob.unscoped.create(
+        team=team, plugin_config=config, type="export", encrypted_payload=encrypt_json({"token": "hush-hush"}),
+        state="failed", last_error="The receiver is away.", created_by=user,
+    )  # fmt: skip
+    PluginDestination.unscoped.create(plugin_config=config, team=team, attempts=2, last_error="status 500")
+    for dead_at in (NOW, None):
+        PluginDelivery.unscoped.create(
+            team=team, plugin_config_id=config.pk, distinct_id="mia@example.org", generation=0, event_uuid=uuid4(),
+            event="paid", payload='{"secret payload": "mia@example.org"}', captured_at=NOW, dead_at=dead_at,
+            error="Refused: status 400" if dead_at else "",
+        )  # fmt: skip
 
 
 def registered() -> dict[str, Any]:

@@ -94,6 +94,18 @@ def test_no_page_shows_a_hash_or_the_rows_of_the_outbox(cast: Cast, admin: Clien
         assert "pbkdf2" not in body, page
         assert "secret payload" not in body, page
         assert "mia@example.org" not in body, page
+        assert "hush" not in body, page
+
+
+def test_no_page_reads_what_is_stored_encrypted(cast: Cast, admin: Client) -> None:
+    seed(cast, 0)
+    pages = all_pages()
+    with CaptureQueriesContext(connection) as read:
+        for page in pages:
+            assert admin.get(page).status_code == 200, page
+    columns = re.compile(r"encrypted_|web_token|archive|payload|SELECT \*|\bcore_plugindelivery\"?\.\"?distinct_id")
+    assert not [one["sql"] for one in read if "core_plugin" in one["sql"] and columns.search(one["sql"])]
+    assert [one for one in read if "core_pluginconfig" in one["sql"]]
 
 
 def test_a_key_is_not_found_by_its_hash(cast: Cast, admin: Client, secret: str) -> None:
