@@ -1,10 +1,12 @@
 """Plain functions that make rows with sensible defaults; everything can be said explicitly."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 from core.access.models import PersonalAPIKey, hash_key_value, mask_key_value, new_key_value
+from core.encryption.services import encrypt_json
+from core.plugins.models import Plugin, PluginConfig
 from core.tenancy.models import Level, Organization, OrganizationMembership, Project, Team, User
 
 
@@ -56,3 +58,25 @@ def make_key(
         scoped_organizations=None if scoped_organizations is None else list(scoped_organizations),
     )
     return value
+
+
+def make_plugin(organization: Organization | None, **fields: Any) -> Plugin:
+    """Without an organization, an inline plugin of the server."""
+    kind: dict[str, Any] = (
+        {"plugin_type": Plugin.Type.SOURCE}
+        if organization
+        else {"plugin_type": Plugin.Type.INLINE, "is_global": True, "is_preinstalled": True}
+    )
+    name = fields.pop("name", f"Plugin {uuid4().hex[:8]}")
+    return Plugin.objects.create(organization=organization, name=name, **{**kind, **fields})
+
+
+def make_plugin_config(
+    team: Team, plugin: Plugin | None = None, *, config: Mapping[str, Any] | None = None, **fields: Any
+) -> PluginConfig:
+    plugin = plugin or make_plugin(team.organization)
+    order = fields.pop("order", 1)
+    sealed = encrypt_json(dict(config or {}))
+    return PluginConfig.objects.for_team(team.id).create(
+        team=team, plugin=plugin, order=order, encrypted_config=sealed, **fields
+    )

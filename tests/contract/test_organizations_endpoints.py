@@ -296,8 +296,8 @@ def published() -> dict[tuple[str, str], tuple[str, str]]:
 def routed() -> Iterator[tuple[str, str]]:
     for route, _, actions in routes.routes():
         path = route.template.removeprefix("/api/").strip("/")
-        # What is inside a project has its own table.
-        if "{project_id}" not in path or path.endswith("environments"):
+        # What is inside a project has its own table, and so have plugins.
+        if ("{project_id}" not in path or path.endswith("environments")) and "/plugins" not in path:
             yield from ((method.upper(), path) for method in actions)
 
 
