@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+import orjson
 import urllib3
 from clickhouse_connect.driver import exceptions as driver_errors
 from clickhouse_connect.driver.httpclient import HttpClient
@@ -39,6 +40,13 @@ INSERT_SETTINGS: Final[Settings] = {
     "async_insert": 0,
     # An import may span more months than the default of 100 partitions in one insert.
     "max_partitions_per_insert_block": 0,
+}
+
+COUNTING_SETTINGS: Final[Settings] = {
+    "exact_rows_before_limit": 1,
+    # Rows that are read in order are read up to the LIMIT only, and then that is what is counted.
+    "optimize_read_in_order": 0,
+    "output_format_json_quote_64bit_integers": 0,
 }
 
 
@@ -88,6 +96,19 @@ def query(
         client.form_encode_query_params = _needs_form(parameters)
         result = client.query(sql, parameters=_plain(parameters), settings=given or None)
         return Result(rows=[tuple(row) for row in result.result_rows], columns=tuple(result.column_names))
+
+
+def query_counted(sql: str, parameters: Parameters | None = None) -> tuple[list[list[Any]], int]:
+    """Run one SELECT that has a LIMIT; return its rows as JSON has them, and how many there were before the LIMIT.
+
+    Reading once for both is quicker than asking twice; the whole is read and sorted, whatever the LIMIT.
+    """
+    with _mapped_errors():
+        client = _client()
+        client.form_encode_query_params = _needs_form(parameters)
+        body = client.raw_query(sql, parameters=_plain(parameters), settings=dict(COUNTING_SETTINGS), fmt="JSONCompact")
+    found = orjson.loads(body)
+    return found["data"], int(found["rows_before_limit_at_least"])
 
 
 def command(

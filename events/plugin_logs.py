@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-from uuid import UUID
+from typing import Any, Final, cast
 
 from events import client
 from events.retention import ttl_apply
@@ -17,11 +16,8 @@ _TYPES: Final = "type IN {types:Array(String)}"
 # Unlike ILIKE it has no wildcards.
 _SEARCH: Final = "positionCaseInsensitiveUTF8(message, {search:String}) > 0"
 
-_COUNT: Final = "SELECT count() FROM plugin_log_entries WHERE <condition>"
-# One statement is a quarter faster than two. Only the page reads messages, and it stops at its end.
 _PAGE: Final = """
-WITH (<count>) AS found
-SELECT found, id, team_id, plugin_id, plugin_config_id, timestamp, source, type, message, instance_id
+SELECT id, team_id, plugin_id, plugin_config_id, timestamp, source, type, message, instance_id
 FROM plugin_log_entries WHERE <condition>
 ORDER BY timestamp DESC, id DESC LIMIT {limit:UInt32} OFFSET {offset:UInt64}
 """
@@ -42,19 +38,8 @@ class LogQuestion:
     types: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line as it is stored; the timestamp is naive UTC."""
-
-    id: UUID
-    team_id: int
-    plugin_id: int
-    plugin_config_id: int
-    timestamp: datetime
-    source: str
-    type: str
-    message: str
-    instance_id: UUID
+type LogLine = tuple[str, int, int, int, str, str, str, str, str]
+"""Id, team, plugin, config, timestamp (`YYYY-MM-DD HH:MM:SS.ffffff`, UTC), source, type, message and instance."""
 
 
 def log_page(question: LogQuestion, *, limit: int, offset: int) -> tuple[list[LogLine], int]:
@@ -63,12 +48,9 @@ def log_page(question: LogQuestion, *, limit: int, offset: int) -> tuple[list[Lo
     Lines of one moment are in the order in which they were appended, newest first too.
     """
     condition, parameters = _condition(question)
-    count = _COUNT.replace("<condition>", condition)
-    page = _PAGE.replace("<count>", count).replace("<condition>", condition)
-    rows = client.query(page, {**parameters, "limit": limit, "offset": offset}).rows
-    if rows:
-        return [LogLine(*row[1:]) for row in rows], rows[0][0]
-    return [], client.query(count, parameters).rows[0][0] if offset else 0
+    page = _PAGE.replace("<condition>", condition)
+    rows, count = client.query_counted(page, {**parameters, "limit": limit, "offset": offset})
+    return [cast("LogLine", tuple(row)) for row in rows], count
 
 
 def retention_apply(days: int) -> bool:
