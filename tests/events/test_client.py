@@ -226,3 +226,19 @@ def test_long_lists_are_cut_into_fields_that_a_server_accepts() -> None:
 def test_database_name_is_the_path_of_the_url(settings: Settings) -> None:
     settings.CLICKHOUSE_URL = f"http://u:p@{urlsplit(settings.CLICKHOUSE_URL).netloc.rpartition('@')[2]}/my%20events"
     assert client.database_name() == "my events"
+
+
+def test_a_counted_query_counts_what_was_there_before_the_limit() -> None:
+    sql = "SELECT number, toString({text:String}) FROM numbers({rows:UInt64}) ORDER BY number DESC LIMIT 2 OFFSET 1"
+    rows, count = client.query_counted(sql, {"text": "x" * 20_000, "rows": 300_000})
+    assert rows == [[299_998, "x" * 20_000], [299_997, "x" * 20_000]]
+    assert count == 300_000
+    assert client.query_counted("SELECT 1 WHERE 0 LIMIT 5") == ([], 0)
+
+
+def test_a_counted_query_fails_as_others_do() -> None:
+    with pytest.raises(QueryFailed):
+        client.query_counted("SELECT nonsense(1) LIMIT 1")
+    # The rows before the failing one may be under way by then.
+    with pytest.raises(EventStoreError):
+        client.query_counted("SELECT throwIf(number = 2999999) FROM numbers(3000000) LIMIT 5000000")

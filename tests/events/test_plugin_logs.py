@@ -129,3 +129,21 @@ def test_retention_changes_the_table_once(clickhouse: ModuleType) -> None:
     finally:
         retention_apply(7)
     assert "toIntervalDay(7)" in rule()
+
+
+def test_the_count_is_exact_over_many_parts_and_granules(clickhouse: ModuleType) -> None:
+    team, parts, rows = next(_teams), 6, 4_000
+    for part in range(parts):
+        clickhouse.command(
+            "INSERT INTO plugin_log_entries SELECT generateUUIDv4(number), {team:Int64}, 1, 1 + number % 2, "
+            "toDateTime64({begin:String}, 6, 'UTC') + toIntervalMillisecond(number), 'SYSTEM', 'INFO', "
+            "concat('line ', toString(number)), generateUUIDv4() FROM numbers({first:UInt64}, {rows:UInt64})",
+            {"team": team, "begin": f"{BEGIN:%Y-%m-%d %H:%M:%S}", "first": part * rows, "rows": rows},
+        )
+    for offset in (0, 1, 5_000, 11_999, 12_000, 50_000):
+        found, count = log_page(LogQuestion(team, 2), limit=3, offset=offset)
+        assert count == 12_000
+        newest = range(23_999 - 2 * offset, 0, -2)[:3]
+        assert [line[7] for line in found] == [f"line {number}" for number in newest]
+    assert log_page(LogQuestion(team, 2, search="line 23"), limit=1, offset=0)[1] == 556
+    assert log_page(LogQuestion(team, 2, types=["WARN"]), limit=1, offset=0) == ([], 0)
