@@ -192,8 +192,8 @@ class RouteSchema(AutoSchema):
 
     def map_renderers(self, attribute: str) -> list[str]:
         """List JSON, and tables where the view declares them."""
-        del attribute
-        return list(self._formats().values())
+        found = self._formats()
+        return list(found) if attribute == "format" else list(found.values())
 
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
         """Declare path parameters as text: ids have several forms, and all come as text."""

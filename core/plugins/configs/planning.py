@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 NOT_CHECKED: Final = "The plugin's handler could not check the config."
 PLAIN: Final = ("enabled", "order", "name", "description", "deleted")
 """The columns of a config that a request may change, but for its values."""
+_INHERITED: Final = ("name", "description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ def _plan(
     if body.config is not None:
         values = merged_config(before.config, body.config, config_schema=plugin.config_schema)
     fields = {**before.plain(), **body.fields}
+    for name in _INHERITED:
+        # Clients send whole objects back: what they were shown of the plugin must go on following it.
+        if name in body.fields and not getattr(before, name) and fields[name] == getattr(plugin, name):
+            fields[name] = getattr(before, name)
     if fields["deleted"]:
         fields["enabled"] = False
     after = ConfigState(**fields, config=values)

@@ -14,11 +14,15 @@ __all__ = ["attachment_keys", "config_attr", "config_check", "schema_fields", "s
 
 ATTACHMENT: Final = "attachment"
 _LONGEST_ATTR: Final = 200
+_NONE: Final = (None, "")
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaField:
-    """A field of configs; `choices` is None where any value may be chosen."""
+    """A field of configs; `choices` is None where any value may be chosen.
+
+    One that has a default, or is shown under a condition only, may be left out although it is required.
+    """
 
     key: str
     type: str
@@ -34,7 +38,7 @@ def schema_fields(config_schema: object) -> dict[str, SchemaField]:
         fields[key] = SchemaField(
             key=key,
             type=kind if isinstance(kind, str) else "",
-            is_required=bool(entry.get("required")),
+            is_required=bool(entry.get("required")) and entry.get("default") in _NONE and not entry.get("visible_if"),
             choices=tuple(choices) if isinstance(choices, list) else None,
         )
     return fields

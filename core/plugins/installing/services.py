@@ -55,6 +55,13 @@ _UNIQUE: Final = "plugin_url_unique"
 _LARGE: Final = ("archive", "encrypted_query")
 
 _HOLD_ORGANIZATION: Final = "SELECT id FROM core_organization WHERE id = %s AND deleted_at IS NULL FOR KEY SHARE"
+# As a plugin whose organization is deleted (core.deletions.project_rows).
+_LEAVE: Final = """
+UPDATE core_plugin p
+SET organization_id = NULL, encrypted_query = NULL, archive = NULL, updated_at = clock_timestamp(),
+    url = (SELECT p.url WHERE NOT EXISTS (SELECT FROM core_plugin o WHERE o.organization_id IS NULL AND o.url = p.url))
+WHERE id = %s
+"""
 _TEAMS: Final = """
 SELECT DISTINCT c.team_id FROM core_pluginconfig c JOIN core_team t ON t.id = c.team_id
 WHERE c.plugin_id = %s AND t.deleted_at IS NULL ORDER BY c.team_id
@@ -181,9 +188,10 @@ def plugin_sources(*, organization_id: UUID, plugin_id: int) -> dict[str, str]:
 
 
 def plugin_uninstall(*, author: Author, plugin_id: int) -> None:
-    """Remove a plugin with all configs of it, their jobs, files, and what waits for them.
+    """Remove a plugin with the organization's configs of it, their jobs, files, and what waits for them.
 
-    Raises NotFound, Forbidden, and Invalid while it is global.
+    Where other organizations have configs of it, it stays for them, and is nobody's. Raises NotFound, Forbidden, and
+    Invalid while it is global.
     """
     _own(author, plugin_id)
     with transaction.atomic():
@@ -192,11 +200,17 @@ def plugin_uninstall(*, author: Author, plugin_id: int) -> None:
         if plugin.is_global:
             raise Invalid(STILL_GLOBAL)
         by_team: dict[int, list[int]] = {}
-        for team_id, config_id in PluginConfig.unscoped.filter(plugin_id=plugin_id).values_list("team_id", "id"):
+        configs = PluginConfig.unscoped.filter(plugin_id=plugin_id)
+        own = configs.filter(team__organization_id=author.organization_id)
+        for team_id, config_id in own.values_list("team_id", "id"):
             by_team.setdefault(team_id, []).append(config_id)
         for team_id, config_ids in sorted(by_team.items()):
             deliveries_forget(team_id=team_id, plugin_config_ids=config_ids)
-        Plugin.objects.filter(id=plugin_id).delete()
+        own.delete()
+        if configs.exists():
+            execute(_LEAVE, [plugin_id])
+        else:
+            Plugin.objects.filter(id=plugin_id).delete()
         web_apps_sync(teams)
         _log(author, plugin, "uninstalled", None)
 

@@ -142,6 +142,27 @@ def test_what_is_switched_on_must_fit_the_schema(
             assert api.read(made["id"])["enabled"] is False
 
 
+@pytest.mark.parametrize("beside", [{"default": "a"}, {"visible_if": [["host", "x"]]}])
+def test_a_required_field_with_a_default_or_a_condition_may_be_missing(
+    api: ConfigApi, plugin: Plugin, beside: dict[str, Any]
+) -> None:
+    field = {"key": "zone", "type": "string", "required": True, **beside}
+    Plugin.objects.filter(pk=plugin.pk).update(config_schema=[field])
+    assert api("POST", "", {"plugin": plugin.pk, "order": 1, "enabled": True, "config": {}}).status_code == 201
+
+
+def test_what_was_shown_of_the_plugin_goes_on_following_it(api: ConfigApi, plugin: Plugin) -> None:
+    made = api.made(plugin)
+    Plugin.objects.filter(pk=plugin.pk).update(description="Old words")
+    shown = parsed(api("GET", f"{made['id']}/"))
+    assert api("PUT", f"{made['id']}/", shown).status_code == 200
+    Plugin.objects.filter(pk=plugin.pk).update(name="Renamed", description="New words")
+    found = parsed(api("GET", f"{made['id']}/"))
+    assert (found["name"], found["description"]) == ("Renamed", "New words")
+    assert api("PATCH", f"{made['id']}/", {"name": "Mine"}).status_code == 200
+    assert parsed(api("PATCH", f"{made['id']}/", {"name": "Renamed"}))["name"] == "Renamed"
+
+
 def test_a_required_field_that_is_missing(api: ConfigApi, plugin: Plugin) -> None:
     body = {"plugin": plugin.pk, "order": 1, "enabled": True}
     expected = (400, "validation_error", "required", "This field is required.", "config__host")

@@ -340,7 +340,7 @@ def test_an_organization_has_so_many_plugins(plugins: Plugins, monkeypatch: pyte
 def test_uninstalling_takes_everything_along(plugins: Plugins, elsewhere: Plugins, cast: Cast) -> None:
     made, other = plugins.make(source=CODE), plugins.make()
     plugin = Plugin.objects.get(pk=made["id"])
-    configs = [make_plugin_config(team, plugin) for team in (cast.team, cast.other_team, cast.outside_team)]
+    configs = [make_plugin_config(team, plugin) for team in (cast.team, cast.other_team)]
     kept = make_plugin_config(cast.team, Plugin.objects.get(pk=other["id"]))
     for config in (*configs, kept):
         PluginDelivery.objects.for_team(config.team_id).create(
@@ -354,6 +354,20 @@ def test_uninstalling_takes_everything_along(plugins: Plugins, elsewhere: Plugin
     assert [one.plugin_config_id for one in PluginDelivery.unscoped.all()] == [kept.pk]
     assert not PluginSourceFile.objects.exists()
     assert log(cast)[2:] == [("uninstalled", "Relay", None)]
+
+
+def test_uninstalling_leaves_others_what_they_configured(plugins: Plugins, elsewhere: Plugins, cast: Cast) -> None:
+    made = plugins.make(source=CODE)
+    plugin = Plugin.objects.get(pk=made["id"])
+    make_plugin_config(cast.team, plugin)
+    theirs = make_plugin_config(cast.outside_team, plugin)
+    assert plugins.send("DELETE", made["id"]).status_code == 204
+    assert problem(plugins.send("GET", made["id"])) == MISSING
+    assert [one.pk for one in PluginConfig.unscoped.all()] == [theirs.pk]
+    left = elsewhere.read(made["id"])
+    assert (left["name"], left["organization_id"], left["is_global"]) == (made["name"], None, False)
+    assert problem(elsewhere.send("DELETE", made["id"]))[0] in {403, 404}
+    assert PluginSourceFile.objects.filter(plugin=plugin).exists()
 
 
 def test_a_global_plugin_is_not_uninstalled(plugins: Plugins) -> None:
