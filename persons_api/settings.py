@@ -219,6 +219,8 @@ PLUGIN_WORK_EVERY_SECONDS = env.integer("PLUGIN_WORK_EVERY_SECONDS", 5, minimum=
 PLUGIN_RETRY_SECONDS = env.decimal("PLUGIN_RETRY_SECONDS", 0.5, minimum=0.001)
 PLUGIN_RETRY_LONGEST_SECONDS = env.integer("PLUGIN_RETRY_LONGEST_SECONDS", 900, minimum=1)
 PLUGIN_RETRY_ATTEMPTS = env.integer("PLUGIN_RETRY_ATTEMPTS", 20, minimum=1)
+# How many receivers that take their time may be waited for at once, so that the others need not.
+PLUGIN_SLOW_AT_ONCE = env.integer("PLUGIN_SLOW_AT_ONCE", 3, minimum=1, maximum=64)
 PLUGIN_DELIVERY_MAX_AGE_HOURS = env.integer("PLUGIN_DELIVERY_MAX_AGE_HOURS", 72, minimum=1)
 PLUGIN_DEAD_LETTER_DAYS = env.integer("PLUGIN_DEAD_LETTER_DAYS", 30, minimum=1)
 

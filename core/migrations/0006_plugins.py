@@ -75,6 +75,7 @@ class Migration(migrations.Migration):
                 ('failing_since', models.DateTimeField(blank=True, null=True)),
                 ('next_attempt_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('last_error', models.CharField(blank=True, default='', max_length=400)),
+                ('is_slow', models.BooleanField(db_default=False, default=False)),
                 ('last_delivered_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={

@@ -43,6 +43,8 @@ _NOT_PUBLIC_6: Final = tuple(
     for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 )
 
+# The replacement character is what is left of a NUL.
+_STRAY: Final = re.compile("[ \\\\\ufffd]")
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
 # A host that ends so is a number to the system's resolver, in one of the many notations of inet_aton.
@@ -88,7 +90,7 @@ def url_read(url: object) -> Target:
         message = f"The URL is longer than {MAX_URL} characters."
         raise UrlRefusedError(message)
     # What parsers read differently, such as a backslash, must not be there at all.
-    if not url.isprintable() or " " in url or "\\" in url:
+    if not url.isprintable() or _STRAY.search(url):
         message = "The URL must not contain spaces, backslashes or control characters."
         raise UrlRefusedError(message)
     try:

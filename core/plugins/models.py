@@ -191,8 +191,8 @@ class PluginDestination(TeamScopedModel):
     """A config to which captured events are delivered, and how its oldest waiting event fares.
 
     While `is_active`, events that are captured are queued as PluginDelivery rows. `attempts` is about the event that
-    is next, `failing_since` is the first failure after which the receiver took nothing; whoever delivers holds the
-    row's lock.
+    is next, `failing_since` is the first failure after which the receiver took nothing, `is_slow` says that it takes
+    its time; whoever delivers holds the row's lock.
     """
 
     plugin_config = models.OneToOneField(
@@ -204,6 +204,7 @@ class PluginDestination(TeamScopedModel):
     failing_since = models.DateTimeField(null=True, blank=True)
     next_attempt_at = models.DateTimeField(default=timezone.now)
     last_error = models.CharField(max_length=400, blank=True, default="")
+    is_slow = models.BooleanField(default=False, db_default=False)
     last_delivered_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(TeamScopedModel.Meta):

@@ -12,13 +12,12 @@ _random: Final = SystemRandom()
 
 
 def pause_seconds(attempts: int, retry_after: float | None = None) -> float:
-    """Return the seconds until the next attempt after so many that failed, or what the receiver asked for.
+    """Return the seconds until the next attempt after so many that failed; more if the receiver asked for that.
 
     Twice as long each time and up to a quarter shorter at random, so that those that failed together do not come back
-    together. A receiver may ask for at most an hour, and for no less than the first pause.
+    together. A receiver may ask for at most an hour.
     """
     first: float = settings.PLUGIN_RETRY_SECONDS
-    if retry_after is not None:
-        return min(max(first, retry_after), RETRY_AFTER_MOST)
     pause: float = min(first * 2 ** min(max(attempts, 1) - 1, _DOUBLINGS_MOST), settings.PLUGIN_RETRY_LONGEST_SECONDS)
-    return pause * _random.uniform(1 - _JITTER, 1)
+    asked = 0.0 if retry_after is None or retry_after != retry_after else min(retry_after, RETRY_AFTER_MOST)  # noqa: PLR0124 NaN
+    return max(pause * _random.uniform(1 - _JITTER, 1), asked)

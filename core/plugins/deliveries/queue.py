@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
+from django.db import transaction
 
 from core.tenancy.statements import execute
 
@@ -24,9 +25,9 @@ _AGED_AT_ONCE: Final = 1_000
 _CLAIM: Final = f"""
 SELECT d.plugin_config_id, d.team_id, d.attempts,
        coalesce(d.failing_since < statement_timestamp() - interval '{_LONG}', false),
-       greatest(extract(epoch FROM d.next_attempt_at - statement_timestamp()), 0)::float8
+       greatest(extract(epoch FROM d.next_attempt_at - statement_timestamp()), 0)::float8, d.is_slow
 FROM core_plugindestination d JOIN core_team t ON t.id = d.team_id
-WHERE d.is_active AND t.deleted_at IS NULL
+WHERE d.is_active AND t.deleted_at IS NULL AND (%s OR NOT d.is_slow)
   AND d.next_attempt_at <= statement_timestamp() + %s * interval '1 second'
   AND EXISTS (SELECT FROM core_plugindelivery q
               WHERE q.team_id = d.team_id AND q.plugin_config_id = d.plugin_config_id AND q.dead_at IS NULL OFFSET 0)
@@ -34,6 +35,7 @@ ORDER BY d.next_attempt_at, d.plugin_config_id
 LIMIT 1
 FOR NO KEY UPDATE OF d SKIP LOCKED FOR KEY SHARE OF t SKIP LOCKED
 """  # noqa: S608 constants of this module
+_PLACE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('slow_destinations', %s))"
 # Whoever erases a person's events waits for these locks, so that none is sent after it was erased. The order names
 # dead_at, which is null in all of them, because the index has it before the id: without it the whole queue is sorted.
 _READ: Final = """
@@ -80,7 +82,7 @@ SET next_attempt_at = statement_timestamp() + %s * interval '1 second' WHERE plu
 """
 _FINISH: Final = """
 UPDATE core_plugindestination
-SET attempts = %(attempts)s, last_error = %(error)s,
+SET attempts = %(attempts)s, last_error = %(error)s, is_slow = %(slow)s,
     next_attempt_at = statement_timestamp() + %(pause)s * interval '1 second',
     failing_since = CASE WHEN NOT %(failing)s THEN NULL
                          WHEN %(answered)s THEN statement_timestamp()
@@ -102,6 +104,7 @@ class Claim:
     attempts: int
     failing_long: bool
     wait: float
+    is_slow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +130,25 @@ class DeadLetter:
 def claim_next(*, within: float) -> Claim | None:
     """Lock the destination that has been due for longest, or is due within so many seconds, until the commit.
 
-    Those that others hold are passed over; None when there is no other for which events wait.
+    Those that others hold are passed over, and slow ones while PLUGIN_SLOW_AT_ONCE of them are served; None when
+    there is no other for which events wait.
     """
-    rows = execute(_CLAIM, [within])
+    with transaction.atomic():
+        claim = _claim(within, slow=True)
+        if claim is None or not claim.is_slow or claim.wait > 0 or _slow_place():
+            return claim
+        transaction.set_rollback(True)
+    return _claim(within, slow=False)
+
+
+def _claim(within: float, *, slow: bool) -> Claim | None:
+    rows = execute(_CLAIM, [slow, within])
     return Claim(*rows[0]) if rows else None
+
+
+def _slow_place() -> bool:
+    """Take one of the places for slow receivers until the commit, if one is free."""
+    return any(execute(_PLACE, [number])[0][0] for number in range(settings.PLUGIN_SLOW_AT_ONCE))
 
 
 class WaitingEvents:
@@ -230,7 +248,15 @@ def destination_rest(claim: Claim, *, pause: float) -> None:
 
 
 def destination_finish(  # noqa: PLR0913 what the row says
-    claim: Claim, *, attempts: int, failing: bool, answered: bool, delivered: bool, pause: float, error: str
+    claim: Claim,
+    *,
+    attempts: int,
+    failing: bool,
+    answered: bool,
+    delivered: bool,
+    slow: bool,
+    pause: float,
+    error: str,
 ) -> None:
     """Write down how a destination fares after its turn, and when it is due again, in so many seconds.
 
@@ -245,6 +271,7 @@ def destination_finish(  # noqa: PLR0913 what the row says
             "failing": failing,
             "answered": answered,
             "delivered": delivered,
+            "slow": slow,
             "pause": pause,
             "error": error,
         },

@@ -35,6 +35,7 @@ BATCH_ATTEMPTS: Final = 3
 """Attempts with several events at once, after which they are tried one by one: one of them may be the reason."""
 AGED_ATTEMPTS: Final = 5
 """Attempts that even an event past its age gets, for it may have waited for a config that was switched off."""
+SLOW_SECONDS: Final = 1.0
 LINES_MOST: Final = 100
 LOCKED_SECONDS: Final = 0.25
 _ERROR_MOST: Final = 400
@@ -87,6 +88,7 @@ class Turn:
         self._failing_long = claim.failing_long
         self._failing = False
         self._answered = False
+        self._slow = False
         self._failed_attempts = 0
         self._pause: float | None = None
         self._error = ""
@@ -100,7 +102,9 @@ class Turn:
         with Courier(self._config, self._log.console) as courier:
             waiting = WaitingEvents(self._claim, events_per_send=courier.events_per_send())
             while self._pause is None and (batch := waiting.next_batch()):
+                begun = time.monotonic()
                 result = courier.send([orjson.loads(event.payload) for event in batch])
+                self._slow = time.monotonic() - begun > SLOW_SECONDS
                 self._judge(batch, result, waiting)
                 if time.monotonic() >= self._ends_at:
                     break
@@ -196,6 +200,7 @@ class Turn:
             failing=self._failing,
             answered=self._answered,
             delivered=bool(self._delivered),
+            slow=self._slow,
             pause=self._pause or 0.0,
             error=self._error,
         )

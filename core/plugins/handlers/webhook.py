@@ -110,7 +110,15 @@ class WebhookHandler(PluginHandler):
     public_jobs: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "send_test_event": {"payload": {}},
         "redeliver_dead_letters": {
-            "payload": {"limit": {"type": "number", "title": "At most so many events", "required": False}}
+            "payload": {
+                "limit": {
+                    "type": "number",
+                    "title": "At most so many events",
+                    "required": False,
+                    "min": 1,
+                    "max": REDELIVER_LIMIT,
+                }
+            }
         },
     }
 
@@ -315,7 +323,7 @@ def _batch_id(identities: Sequence[str]) -> str:
 
 def _retry_after(value: str) -> float | None:
     """Return the seconds that a receiver asks for, in either form of the header; None for none."""
-    if re.fullmatch(r"[0-9]{1,9}", value, re.ASCII):
+    if re.fullmatch(r"[0-9]{1,100}", value, re.ASCII):
         return float(value)
     try:
         at = parsedate_to_datetime(value)

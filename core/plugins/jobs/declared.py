@@ -89,6 +89,17 @@ def _check_field(attr: str, value: object, options: Mapping[str, Any]) -> None:
     types, message = _KINDS.get(kind if isinstance(kind, str) else "", ((object,), ""))
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types and object not in types):
         raise Invalid(message, attr=attr)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        _check_bounds(attr, value, options.get("min"), options.get("max"))
+
+
+def _check_bounds(attr: str, value: float, least: object, most: object) -> None:
+    if isinstance(least, int | float) and value < least:
+        message = f"Ensure this value is greater than or equal to {least}."
+        raise Invalid(message, code="min_value", attr=attr)
+    if isinstance(most, int | float) and value > most:
+        message = f"Ensure this value is less than or equal to {most}."
+        raise Invalid(message, code="max_value", attr=attr)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -69,6 +69,7 @@ def test_numbers_in_other_notations(host: str) -> None:
         ("http://example.com/\r\nHost: x", "control"),
         ("http://exam\tple.com/", "control"),
         ("http://example.com/\x00", "control"),
+        ("http://example.com/" + chr(0xFFFD), "control"),
         ("http://example.com/\ud800", "control"),
         ("http://example.com/\u200b", "control"),
         ("http://", "host name"),

@@ -243,7 +243,7 @@ def test_a_short_pause_is_waited_for(team: Team, settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "least", "most"), [(120, 119, 120), (0, 59, 60), (86_400, 3_599, 3_600), (float("nan"), 59, 60)]
+    ("asked", "least", "most"), [(120, 119, 120), (0, 44, 60), (86_400, 3_599, 3_600), (float("nan"), 44, 60)]
 )
 def test_the_pause_that_a_receiver_asks_for_is_kept(team: Team, asked: float, least: float, most: float) -> None:
     config = make_destination(team)

@@ -26,6 +26,7 @@ from tests.core.plugins.delivering import (
     ToldHandler,
     capture,
     counts,
+    destination,
     lines,
     make_destination,
     queue,
@@ -117,6 +118,46 @@ def test_workers_at_once_deliver_every_event_once_and_in_order(team: Team) -> No
     for config in configs:
         assert received(config) == names
         assert counts(config) == (300, 0, 0)
+
+
+def test_receivers_that_take_their_time_leave_room_for_the_others(
+    team: Team, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.plugins.deliveries.turns.SLOW_SECONDS", 0.05)
+    settings.PLUGIN_SLOW_AT_ONCE = 1
+    slow = [make_destination(team) for _ in range(3)]
+    at_work: list[int] = []
+    most = 0
+
+    def take_time(context: HandlerContext, _events: Sequence[Event]) -> Result:
+        nonlocal most
+        if context.plugin_config_id in {config.pk for config in slow}:
+            at_work.append(context.plugin_config_id)
+            most = max(most, len(at_work))
+            time.sleep(0.3)
+            at_work.pop()
+        return DELIVERED
+
+    ToldHandler.answer = staticmethod(take_time)
+    capture(team, "first")
+    while deliver(seconds=5):
+        pass
+    assert {destination(config).is_slow for config in slow} == {True}
+    quick = make_destination(team)
+    assert not destination(quick).is_slow
+    capture(team, "second", "third")
+    most = 0
+    at_once(*[lambda: deliver(seconds=3)] * 3)
+    assert most == 1
+    assert received(quick) == ["second", "third"]
+    while deliver(seconds=5):
+        pass
+    assert [received(config) for config in slow] == [["first", "second", "third"]] * 3
+    ToldHandler.answer = staticmethod(lambda _context, _events: DELIVERED)
+    capture(team, "fourth")
+    while deliver(seconds=5):
+        pass
+    assert {destination(config).is_slow for config in slow} == {False}
 
 
 def test_clients_at_once_queue_the_events_of_a_person_in_the_order_in_which_they_were_applied(team: Team) -> None:

@@ -12,6 +12,7 @@ from core.plugins.deliveries.working import deliver
 from core.plugins.jobs.working import jobs_run
 from core.plugins.models import PluginConfig, PluginJob
 from tests.core.conftest import Cast
+from tests.core.http import problem
 from tests.core.plugins.delivering import Receiver, capture, dead, inline_plugin, make_destination
 from tests.factories import make_plugin_config
 
@@ -82,4 +83,12 @@ def test_dead_letters_are_delivered_after_all(
     assert [body["event"] for body in receiver.taken] == ["a", "b", "c"]
     assert not dead(config)
     assert delivery_rates(team_id=cast.team.id, plugin_config_ids=[config.pk]) == {config.pk: 0.5}
-    assert run(cast, config, "redeliver_dead_letters", limit=0).state == "failed"
+
+
+@pytest.mark.parametrize(("limit", "code"), [(0, "min_value"), (-1, "min_value"), (10_001, "max_value")])
+def test_a_limit_out_of_bounds_is_refused_at_once(cast: Cast, receiver: Receiver, limit: int, code: str) -> None:
+    config = make_destination(cast.team, inline_plugin("webhook"), url=receiver.url)
+    body = {"job": {"type": "redeliver_dead_letters", "payload": {"limit": limit}}}
+    answer = cast.as_owner()("POST", f"/api/projects/{cast.team.id}/plugin_configs/{config.id}/job", body)
+    assert (problem(answer)[2], problem(answer)[4]) == (code, "job__payload__limit")
+    assert not PluginJob.unscoped.exists()
