@@ -141,10 +141,19 @@ def _period_number(query: RetentionQuery, statement: Statement, moment: str = "e
     """Return how many periods lie between the one of S and the one of a moment; negative before it."""
     since = statement.bind(clickhouse_time(_ends(query)[0]), _MOMENT)
     zone = statement.bind(query.scope.timezone)
+    if query.period == "hour":
+        # dateDiff counts hours by the offset that the zone had in 1970: of Asia/Kathmandu that was another quarter.
+        return f"toInt32(intDiv({_hour_start(moment, zone)} - {_hour_start(since, zone)}, 3600))"
     if query.period == "week":
         # Weeks begin on Sundays, as S then does; those of dateDiff on Mondays. Rounded down, also before S.
         return f"toInt32(floor(dateDiff('day', {since}, {moment}, {zone}) / 7))"
     return f"toInt32(dateDiff('{query.period}', {since}, {moment}, {zone}))"
+
+
+def _hour_start(moment: str, zone: str) -> str:
+    """Return the start of the local hour of a moment, in Unix seconds."""
+    offset = f"timeZoneOffset(toTimeZone({moment}, {zone}))"
+    return f"(toInt64(floor((toUnixTimestamp64Second({moment}) + {offset}) / 3600)) * 3600 - {offset})"
 
 
 def _first_whole_period(query: RetentionQuery) -> int:

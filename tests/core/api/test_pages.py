@@ -21,13 +21,14 @@ from core.actions.models import Action
 from core.api.browsing import CONTENT_SECURITY_POLICY
 from core.api.views import ApiViewSet
 from core.cohorts.models import Cohort
+from core.folders.models import PersistedFolder
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import Person
 from core.roles.models import Role, RoleMembership
 from core.routes import routes
 from core.tenancy.models import OrganizationMembership, Team
 from tests.core.conftest import Cast
-from tests.factories import make_key
+from tests.factories import make_key, make_plugin, make_plugin_config
 from tests.support.contract import CheckedClient
 
 PROPERTIES = {"bio": "<script>alert(1)</script>", "zip": "00123"}
@@ -100,7 +101,19 @@ def address(cast: Cast, person: Person, clickhouse: object) -> Callable[[str], s
     member = OrganizationMembership.objects.get(user=cast.member)
     membership = RoleMembership.objects.create(role=role, user=cast.member, organization_member=member)
     assert cast.as_owner()("DELETE", f"/api/projects/{cast.other_team.pk}/").status_code == 204
+    everything = {"methods": ["onEvent", "processEvent"], "scheduled_tasks": ["runEveryDay"]}
+    plugin = make_plugin(cast.organization, capabilities=everything)
+    config = make_plugin_config(cast.team, plugin)
+    app = make_plugin_config(cast.team)
+    folder = PersistedFolder.unscoped.create(team_id=cast.team.pk, user=cast.owner, type="home")
     ids = {
+        "plugins": plugin.pk,
+        "plugin_configs": config.pk,
+        "pipeline_destination_configs": config.pk,
+        "pipeline_transformation_configs": config.pk,
+        "pipeline_import_apps_configs": config.pk,
+        "pipeline_frontend_apps_configs": app.pk,
+        "persisted_folder": folder.pk,
         "deleted_projects": cast.other_team.pk,
         "persons": person.pk,
         "actions": Action.unscoped.create(team_id=cast.team.pk, name="a", created_by=cast.owner).pk,
@@ -139,6 +152,9 @@ def test_every_operation_with_a_body_has_a_form(browser: Browser, address: Calla
 def test_pages_stay_on_this_server(browser: Browser, address: Callable[[str], str]) -> None:
     for route, _, actions in routes():
         response = browser.client.get(address(route.template), headers={"Accept": HTML})
+        if route.template.endswith("/frontend/"):
+            assert response["Content-Type"].startswith("application/javascript")
+            continue
         page = browser.text(response)
         assert response.status_code < 404 or "get" not in actions or response.status_code == 400, (route.template, page)
         assert response["Content-Security-Policy"] == CONTENT_SECURITY_POLICY

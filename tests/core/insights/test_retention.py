@@ -3,10 +3,12 @@
 import csv
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from core.outbox.services import outbox_drain
+from core.tenancy.models import Team
 from tests.core.insights.asking import Capture, configure, refusal, texts
 from tests.core.persons.conftest import Api, make_api
 
@@ -113,6 +115,16 @@ def test_the_first_time_is_the_first_ever(api: Api, capture: Capture) -> None:
     )
     assert rows(asked(api, **first, selected_interval=7)) == []
     assert [name for name, _ in rows(asked(api, **{**first, "date_to": "2023-03-27"}, selected_interval=10))] == ["ben"]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "Asia/Kolkata", "Europe/Lisbon"])
+def test_hours_are_those_of_local_clocks(api: Api, capture: Capture, zone: str) -> None:
+    Team.objects.filter(pk=api.team.pk).update(timezone=zone)
+    begin = datetime(2024, 1, 28, 5, tzinfo=ZoneInfo(zone))
+    for minute in (46, 59, 60):
+        capture("ann", "cart_opened", timestamp=begin + timedelta(minutes=minute))
+    hourly = {**DAILY, "period": "Hour", "total_intervals": 2, "date_to": "2024-01-28T06:14:00", "selected_interval": 0}
+    assert rows(asked(api, **hourly)) == [("ann", [1, 1])]
 
 
 def test_properties_of_the_entities_count(api: Api, capture: Capture) -> None:
