@@ -1,10 +1,9 @@
 """Changes to persisted folders. They are a user's own bookmarks: the activity log does not tell of them."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -21,7 +20,7 @@ TYPE_TAKEN: Final = "You already have a folder of this type in this project."
 _UPSERT: Final = (
     "INSERT INTO core_persistedfolder"  # noqa: S608 constants of this module
     " (id, team_id, user_id, type, surface, protocol, path, created_at, updated_at)"
-    " VALUES (%(id)s, %(team_id)s, %(user_id)s, %(type)s, 'web', %(protocol)s, %(path)s,"
+    " VALUES (uuidv7(), %(team_id)s, %(user_id)s, %(type)s, 'web', %(protocol)s, %(path)s,"
     " clock_timestamp(), clock_timestamp())"
     " ON CONFLICT (team_id, user_id, type, surface) DO UPDATE"
     " SET protocol = excluded.protocol, path = excluded.path, updated_at = excluded.updated_at"
@@ -41,7 +40,7 @@ def folder_put(*, owner: Owner, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Make the folder of a type, or set the protocol and path of the one that is there; return its object."""
     with transaction.atomic():
         team_hold(owner.team_id)
-        values = {"id": _uuid7(), "team_id": owner.team_id, "user_id": owner.user_id, **fields}
+        values = {"team_id": owner.team_id, "user_id": owner.user_id, **fields}
         (row,) = execute(_UPSERT, values)
     return folder_object(row)
 
@@ -74,8 +73,3 @@ def folder_delete(*, owner: Owner, folder_id: UUID) -> None:
 
 def _mine(owner: Owner) -> QuerySet[PersistedFolder]:
     return PersistedFolder.objects.for_team(owner.team_id).filter(user_id=owner.user_id, surface=WEB)
-
-
-def _uuid7() -> UUID:
-    """Return a UUIDv7: a random UUID with the time in milliseconds in place of its first 48 bits."""
-    return UUID(int=time.time_ns() // 1_000_000 << 80 | 7 << 76 | uuid4().int & (1 << 76) - 1)

@@ -83,7 +83,7 @@ class Sender(ABC):
 
 
 class RetryJobError(RuntimeError):
-    """A job that should run again, after so many seconds; the text is for its owner and holds no secret."""
+    """A job that should run again, after so many seconds at least; the text is for its owner and holds no secret."""
 
     def __init__(self, message: str, *, after: float | None = None) -> None:
         super().__init__(message)

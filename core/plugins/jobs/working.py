@@ -5,7 +5,6 @@ job by (they look FOR UPDATE), while a request may still mark it as stopped. Whe
 it, and the job is taken up again once the moment between the two transactions is over for sure.
 """
 
-import random
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from core.api.values import json_repaired
 from core.encryption.services import UnreadableError, decrypt_json
 from core.plugins.deliveries.couriers import raised_at
+from core.plugins.deliveries.pacing import pause_seconds
 from core.plugins.deliveries.working import dead_letters_redeliver
 from core.plugins.handlers.base import ConfigRefusedError, JobFailedError, PluginHandler, RetryJobError
 from core.plugins.handlers.contexts import context_of
@@ -33,10 +33,8 @@ log = structlog.get_logger(__name__)
 
 TAKEN_SECONDS: Final = 10
 """How long a job is left alone after a worker took it: far longer than until it holds the row."""
-MAX_AFTER_SECONDS: Final = 3_600
 MAX_LINES: Final = 200
 _LONGEST_ERROR: Final = 400
-_DOUBLINGS: Final = 30
 
 NO_RUNTIME: Final = (
     "was skipped: this server runs no plugin code. It keeps the plugin, its config and this job, and carries out only "
@@ -203,13 +201,10 @@ def _call(handler: PluginHandler, claim: Claim, config: PluginConfig, payload: b
 
 
 def _again(claim: Claim, why: str, after: float | None) -> Ending:
-    """Queue a job again after a pause that doubles, or after the one that its handler asks for."""
+    """Queue a job again after a pause that doubles, or after a longer one that its handler asks for."""
     if claim.attempts >= settings.PLUGIN_RETRY_ATTEMPTS:
         return _failed(f"{why} (after {claim.attempts} attempts)")
-    pause = settings.PLUGIN_RETRY_SECONDS * 2 ** min(claim.attempts - 1, _DOUBLINGS)
-    pause = min(pause, settings.PLUGIN_RETRY_LONGEST_SECONDS) * random.uniform(0.75, 1.25)  # noqa: S311 spreads retries
-    if after is not None:
-        pause = min(max(after, 0.0), MAX_AFTER_SECONDS)
+    pause = pause_seconds(claim.attempts, after)
     text = f"failed and is tried again in {pause:.1f} s: {why}"
     return Ending(PluginJob.State.QUEUED, LogType.WARN, text, _error(why), pause)
 

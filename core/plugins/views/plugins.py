@@ -75,7 +75,7 @@ class PluginViewSet(ApiViewSet):
 
     @extend_schema(request=None, responses={204: OpenApiResponse(description="Uninstalled.")})
     def destroy(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 the route's name
-        """Uninstall a plugin that is not global, with all configs of it, in whatever organization, and their data."""
+        """Uninstall a plugin that is not global, with its configs; other organizations keep what they configured."""
         del request
         services.plugin_uninstall(author=self._author(), plugin_id=read_id(id))
         return Answer(None, status=204)

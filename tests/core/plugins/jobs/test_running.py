@@ -112,6 +112,8 @@ def test_what_a_failed_attempt_did_in_postgres_is_undone(world: World, act: Any,
     dead = [_dead_letter(world.config, number) for number in range(3)]
     theirs = _dead_letter(other, 9)
     job = world.start()
+    assert ran(job).state == "queued"
+    due(job)
     ran(job)
     assert (job.state, job.attempts, tries) == ("done", 2, [2, 2])
     left = set(PluginDelivery.unscoped.filter(dead_at__isnull=False).values_list("id", flat=True))
