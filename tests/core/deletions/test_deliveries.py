@@ -16,6 +16,7 @@ from core.persons.models import Person
 from core.plugins.models import Plugin, PluginConfig, PluginDelivery, PluginDestination
 from core.tenancy.models import Team
 from tests.core.deletions.conftest import Api, nonzero, receipt_of
+from tests.support.at_once import wait_for_a_lock
 
 type Capture = Callable[..., Person]
 type Run = Callable[[], list[Any]]
@@ -225,18 +226,13 @@ def test_it_waits_for_a_delivery_at_work_and_counts_only_what_it_took(
     with transaction.atomic():
         PluginDestination.unscoped.select_for_update(no_key=True).get(pk=destination.pk)
         worker = thread(run)
-        wait_for_a_lock()
+        # Before that, the run waits for ClickHouse.
+        wait_for_a_lock(seconds=60)
         assert left() == ["sent meanwhile", "waits"]
         PluginDelivery.unscoped.filter(event="sent meanwhile").delete()
     worker.join(30)
     assert left() == []
     assert nonzero(receipt_of(api.team.id))[PLACE] == (1, 1, 0)
-
-
-def wait_for_a_lock() -> None:
-    from tests.core.roles.test_concurrency import wait_for_a_lock
-
-    wait_for_a_lock()
 
 
 _EVENTS = """

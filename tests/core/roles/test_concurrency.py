@@ -18,14 +18,12 @@ from tests.core.http import problem
 from tests.core.roles.conftest import Roles
 from tests.core.roles.test_role_memberships import IN_ALREADY, NO_USER, add
 from tests.core.roles.test_roles import MISSING, TAKEN
+from tests.support.at_once import wait_for_a_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = 8
 GONE = (404, "invalid_request", "not_found", "Organization not found.", None)
-WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid != pg_backend_pid()"""
 
 
 @pytest.fixture
@@ -53,17 +51,6 @@ def at_once(pool: ThreadPoolExecutor, *calls: Callable[[], Any]) -> list[Any]:
 
     asked = [in_thread(pool, lambda call=call: begin(call)) for call in calls]
     return [one.result(timeout=60) for one in asked]
-
-
-def wait_for_a_lock() -> None:
-    """Return once another connection waits for a lock of this one."""
-    for _ in range(500):
-        with connection.cursor() as cursor:
-            cursor.execute(WAITING)
-            if cursor.fetchone()[0]:
-                return
-            cursor.execute("SELECT pg_sleep(0.01)")
-    pytest.fail("nobody waits for a lock")
 
 
 def test_two_roles_of_one_name(roles: Roles, pool: ThreadPoolExecutor) -> None:
