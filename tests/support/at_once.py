@@ -33,6 +33,8 @@ def wait_for_a_lock(seconds: int = 5) -> None:
     """Return once another connection waits for a lock of this one."""
     for _ in range(seconds * 100):
         with connection.cursor() as cursor:
+            # Within a transaction Postgres shows what it showed first.
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
             cursor.execute(WAITING)
             if cursor.fetchone()[0]:
                 return

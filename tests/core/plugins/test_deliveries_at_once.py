@@ -83,6 +83,8 @@ def in_thread(call: Any) -> threading.Thread:
 
 
 def waits_for_lock() -> bool:
+    # Within a transaction Postgres shows what it showed first.
+    execute("SELECT pg_stat_clear_snapshot()")
     return bool(
         execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
     )
