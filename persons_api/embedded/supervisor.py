@@ -195,12 +195,13 @@ class Supervisor:
         ]  # fmt: skip
         warm = [(signal.SIGTERM, 25.0), (signal.SIGQUIT, 5.0)]
         self._launch("web", web, [(signal.SIGTERM, 20.0)])
+        # Threads, because deliveries wait for receivers most of the time. Launched before the worker's file is named:
+        # it must not say that the worker is ready.
+        deliverer = ["worker", "-n", "deliverer@%h", "-Q", "plugins", "-P", "threads", "-c", "6", "-l", "warning"]
+        self._launch("deliverer", [*celery, *deliverer, *quiet], warm)
         self._worker_ready.unlink(missing_ok=True)
         self._env["PERSONS_API_WORKER_READY_FILE"] = str(self._worker_ready)
         self._launch("worker", [*celery, "worker", "-c", "2", "-l", "warning", *quiet], warm)
-        # Threads, because deliveries wait for receivers most of the time.
-        deliverer = ["worker", "-n", "deliverer@%h", "-Q", "plugins", "-P", "threads", "-c", "6", "-l", "warning"]
-        self._launch("deliverer", [*celery, *deliverer, *quiet], warm)
 
     def _start_beat(self) -> None:
         """Start the clock last: nobody waits for it, and it would take its share of the cores from the others."""
