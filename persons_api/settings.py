@@ -212,7 +212,6 @@ PLUGINS_FETCH_ENDPOINTS = {
 }
 # A command that compiles a frontend file of a plugin, from standard input to standard output.
 PLUGIN_COMPILE_COMMAND = env.text("PLUGIN_COMPILE_COMMAND")
-PLUGINS_QUEUE = "plugins"
 PLUGIN_LOG_RETENTION_DAYS = env.integer("PLUGIN_LOG_RETENTION_DAYS", 7, minimum=1, maximum=36_500)
 PLUGIN_WORK_EVERY_SECONDS = env.integer("PLUGIN_WORK_EVERY_SECONDS", 5, minimum=1)
 # The pause after the first failure of a delivery; each further one is twice as long, up to the longest.

@@ -16,7 +16,7 @@ task_soft_time_limit = 870
 timezone = "UTC"
 
 # Receivers of strangers may be slow: what talks to them has a worker of its own, so that the outbox never waits.
-task_routes = {"tasks.plugins.*": {"queue": settings.PLUGINS_QUEUE}}
+task_routes = {"tasks.plugins.*": {"queue": "plugins"}}
 
 beat_schedule = {
     "outbox-drain": {

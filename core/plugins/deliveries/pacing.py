@@ -1,5 +1,6 @@
 """How long a destination rests after a failure."""
 
+import math
 from secrets import SystemRandom
 from typing import Final
 
@@ -19,5 +20,5 @@ def pause_seconds(attempts: int, retry_after: float | None = None) -> float:
     """
     first: float = settings.PLUGIN_RETRY_SECONDS
     pause: float = min(first * 2 ** min(max(attempts, 1) - 1, _DOUBLINGS_MOST), settings.PLUGIN_RETRY_LONGEST_SECONDS)
-    asked = 0.0 if retry_after is None or retry_after != retry_after else min(retry_after, RETRY_AFTER_MOST)  # noqa: PLR0124 NaN
+    asked = 0.0 if retry_after is None or math.isnan(retry_after) else min(retry_after, RETRY_AFTER_MOST)
     return max(pause * _random.uniform(1 - _JITTER, 1), asked)

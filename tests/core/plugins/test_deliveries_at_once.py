@@ -8,7 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import OperationalError, connection, transaction
 
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
@@ -325,7 +324,7 @@ def test_capture_tells_the_worker_and_the_task_delivers(team: Team, valkey: Any)
     valkey.flushdb()
     capture(team, "one")
     assert valkey.exists("persons-api:deliveries:nudged")
-    assert valkey.llen(django_settings.PLUGINS_QUEUE) == 1
+    assert valkey.llen("plugins") == 1
     plugins_deliver()
     assert not valkey.exists("persons-api:deliveries:nudged")
     assert received(config) == ["one"]
@@ -336,9 +335,9 @@ def test_several_destinations_call_for_another_worker(team: Team, valkey: Any) -
     capture(team, "one")
     valkey.flushdb()
     deliver(seconds=5)
-    assert valkey.llen(django_settings.PLUGINS_QUEUE) == 0
+    assert valkey.llen("plugins") == 0
     make_destination(team)
     capture(team, "two")
     valkey.flushdb()
     deliver(seconds=5)
-    assert valkey.llen(django_settings.PLUGINS_QUEUE) == 1
+    assert valkey.llen("plugins") == 1
