@@ -1,0 +1,20 @@
+"""What is wrong with a HogQL statement. The texts are for the caller: never ClickHouse's, never another team's data."""
+
+
+class HogQLError(Exception):
+    """Base of everything that a caller's statement can get wrong; `start` and `end` count characters of the text."""
+
+    def __init__(self, message: str, *, start: int | None = None, end: int | None = None) -> None:
+        """Keep the message for the answer."""
+        super().__init__(message)
+        self.message = message
+        self.start = start
+        self.end = end
+
+
+class HogQLSyntaxError(HogQLError):
+    """The text is no HogQL, or longer or deeper than is parsed."""
+
+
+class HogQLResolutionError(HogQLError):
+    """A name, type, function or placeholder is unknown or used as it cannot be."""
