@@ -24,7 +24,9 @@ class Context:
 
     `property_types` has the definitions of the properties that the statement names; others are text. `group_types`
     are the project's names of group types with their indexes. `cohorts` are the ids of those of the project's cohorts
-    that the statement names by id or by name. `week_start_day` is 0 (Sunday) or 1 (Monday).
+    that the statement names by id or by name; `static_cohorts` are all of the project's static ones, if the statement
+    names the table `static_cohort_people`: ClickHouse cannot tell them apart. `week_start_day` is 0 (Sunday) or 1
+    (Monday).
     """
 
     team_id: int
@@ -34,3 +36,4 @@ class Context:
     property_types: Mapping[tuple[PropertyOf, str], PropertyType] = field(default_factory=dict)
     group_types: Mapping[str, int] = field(default_factory=dict)
     cohorts: Mapping[int | str, int] = field(default_factory=dict)
+    static_cohorts: frozenset[int] = frozenset()
