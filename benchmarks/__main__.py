@@ -22,6 +22,7 @@ MEASURES = (
     "deletion",
     "insights",
     "plugin_logs",
+    "query",
     "front",
 )
 """Modules of this package, in the order in which they run; the names of `--only`."""

@@ -20,7 +20,7 @@ from persons_api.embedded.stores import EmbeddedStores
 REPOSITORY = Path(__file__).resolve().parent.parent
 GRANIAN = (*supervisor.GRANIAN, "--workers", "2")
 """The same flags for every server that is compared; they are those of `manage.py up`."""
-TEAMS = 9
+TEAMS = 10
 """The first four are for reads, history, capture and deletion; the others have one part each to themselves."""
 
 
