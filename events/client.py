@@ -1,9 +1,12 @@
-"""The only door to ClickHouse: one driver client per thread, bound parameters, errors mapped in one place."""
+"""The only door to ClickHouse: one driver client per thread, bound parameters, errors mapped in one place.
+
+Statements of callers (HogQL) go in by `ask` alone, which is the query user's and may only read (events/query_user.py).
+"""
 
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -11,11 +14,21 @@ from urllib.parse import unquote, urlsplit
 import orjson
 import urllib3
 from clickhouse_connect.driver import exceptions as driver_errors
+from clickhouse_connect.driver.binding import format_bind_value
 from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.httputil import get_pool_manager
 from django.conf import settings as django_settings
 
-from events.errors import QueryFailed, QueryTimeout, StoreUnavailable, error_for_code
+from events import query_user
+from events.asking import Abandoned, Asked, statement_post
+from events.errors import (
+    EventStoreError,
+    QueryFailed,
+    QueryMistake,
+    QueryTimeout,
+    StoreUnavailable,
+    error_for_code,
+)
 
 CONNECT_TIMEOUT_SECONDS: Final = 2
 # The server gives up first (max_execution_time), so that its own error arrives instead of a broken connection.
@@ -26,6 +39,9 @@ MOST_URL_ITEMS: Final = 20
 # A server reads at most 128 KiB per form field (http_max_field_value_size): long lists must be cut into several.
 LONGEST_PARAMETER_BYTES: Final = 96 * 1024
 HTTP_OK: Final = 200
+# How much longer than in ClickHouse's memory an answer may be as JSON: a time of 8 bytes is a text of 30.
+JSON_FACTOR: Final = 4
+JSON_MARGIN_BYTES: Final = 256 * 1024
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 type Parameters = Mapping[str, Any]
@@ -48,6 +64,25 @@ COUNTING_SETTINGS: Final[Settings] = {
     "optimize_read_in_order": 0,
     "output_format_json_quote_64bit_integers": 0,
 }
+
+
+_PROCESSES: Final = "system.processes"
+_PROGRESS: Final = """
+SELECT count(), sum(read_rows), sum(read_bytes), sum(total_rows_approx), max(elapsed),
+       sum(ProfileEvents['UserTimeMicroseconds'] + ProfileEvents['SystemTimeMicroseconds']) / 1e6
+FROM <processes> WHERE Settings['log_comment'] = {comment:String}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the running statements of a query are; times in seconds."""
+
+    rows_read: int
+    bytes_read: int
+    estimated_rows_total: int
+    time_elapsed: float
+    active_cpu_time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +168,60 @@ def insert_json_rows(table: str, payload: bytes, *, token: str) -> None:
         )
 
 
+def ask(  # noqa: PLR0913 the limits of a caller's statement are all its caller's to choose
+    sql: str,
+    parameters: Parameters | None = None,
+    *,
+    team_id: int,
+    query_id: str,
+    seconds: int,
+    memory_mb: int,
+    max_rows: int,
+    max_bytes: int,
+    threads: int | None = None,
+) -> Asked:
+    """Run a caller's SELECT as the query user, who sees rows of one team, within limits.
+
+    More rows or bytes than the limits are a QueryMistake, as is all that is the statement's fault; time is
+    QueryTimeout, memory QueryTooBig. When this thread dies or gives up, the statement stops in ClickHouse too.
+    """
+    settings: dict[str, str | int] = {
+        "log_comment": query_user.comment(team_id, query_id),
+        "max_execution_time": seconds,
+        "max_memory_usage": memory_mb * 1024 * 1024,
+        "max_result_rows": max_rows,
+        "max_result_bytes": max_bytes,
+    }
+    if threads is not None:
+        settings["max_threads"] = threads
+    patience, longest = seconds + RECEIVE_MARGIN_SECONDS, max_bytes * JSON_FACTOR + JSON_MARGIN_BYTES
+    try:
+        return statement_post(sql, _bound(parameters), settings, seconds=patience, longest=longest)
+    except Abandoned as left:
+        # The closed connection stops it; where a proxy keeps that from the server, this does.
+        with suppress(EventStoreError):
+            stop(team_id, query_id)
+        raise left.error from left
+
+
+def progress_of(team_id: int, query_id: str) -> Progress | None:
+    """Return how far a query is, or None when nothing of it runs."""
+    sql = _PROGRESS.replace("<processes>", _processes())
+    ((count, *figures),) = query(sql, {"comment": query_user.comment(team_id, query_id)}).rows
+    return Progress(*figures) if count else None
+
+
+def stop(team_id: int, query_id: str) -> int:
+    """Stop the running statements of a query; return how many there were."""
+    which = "WHERE Settings['log_comment'] = {comment:String}"
+    parameters = {"comment": query_user.comment(team_id, query_id)}
+    ((count,),) = query(f"SELECT count() FROM {_processes()} {which}", parameters).rows  # noqa: S608 constants
+    if count:
+        cluster = django_settings.CLICKHOUSE_CLUSTER
+        command(f"KILL QUERY {f'ON CLUSTER {_text(cluster)} ' if cluster else ''}{which} ASYNC", parameters)
+    return int(count)
+
+
 def ping(timeout: float = CONNECT_TIMEOUT_SECONDS) -> bool:
     """Return whether ClickHouse answers `/ping` within the time; never raises."""
     parts = urlsplit(django_settings.CLICKHOUSE_URL)
@@ -187,6 +276,24 @@ def _connect(*, database: str) -> HttpClient:
     )
     client.http_retries = 0
     return client
+
+
+def _bound(parameters: Parameters | None) -> dict[str, str]:
+    try:
+        bound = {f"param_{name}": str(format_bind_value(value)) for name, value in (parameters or {}).items()}
+        "".join(bound.values()).encode()
+    except UnicodeEncodeError as error:
+        raise QueryMistake("bad_query_parameter", "A value of the query is not Unicode text.") from error
+    return bound
+
+
+def _processes() -> str:
+    cluster = django_settings.CLICKHOUSE_CLUSTER
+    return f"clusterAllReplicas({_text(cluster)}, {_PROCESSES})" if cluster else _PROCESSES
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 @contextmanager

@@ -135,6 +135,23 @@ class QueryTooBig(EventStoreError):  # noqa: N818
     text = "The query needs more rows or memory than it may use."
 
 
+class QueryStopped(QueryTimeout):
+    """Someone stopped the query."""
+
+    text = "The query was cancelled."
+
+
+class QueryMistake(EventStoreError):  # noqa: N818
+    """A HogQL statement that ClickHouse refuses for its own fault; `code_name` is ClickHouse's, in lower case."""
+
+    def __init__(self, code_name: str, message: str, code: int | None = None) -> None:
+        """Keep a message that holds neither stored values nor our SQL."""
+        super().__init__(code)
+        self.args = (message,)
+        self.code_name = code_name
+        self.message = message
+
+
 class QueryFailed(EventStoreError):  # noqa: N818
     """ClickHouse refused our own SQL: a defect of this server."""
 

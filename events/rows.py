@@ -35,6 +35,7 @@ class Table(StrEnum):
     SESSION_RECORDINGS = "session_recordings"
     SESSION_RECORDING_BLOBS = "session_recording_blobs"
     PLUGIN_LOG_ENTRIES = "plugin_log_entries"
+    QUERY_LOG = "query_log"
 
 
 class PersonMode(StrEnum):
@@ -303,4 +304,42 @@ def plugin_log_row(  # noqa: PLR0913 one argument per column
         "type": type,
         "message": message,
         "instance_id": str(instance_id),
+    }
+
+
+def query_log_row(  # noqa: PLR0913 one argument per column
+    *,
+    team_id: int,
+    query_id: str,
+    event_time: datetime,
+    query_duration_ms: int,
+    read_rows: int,
+    read_bytes: int,
+    result_rows: int,
+    memory_usage: int,
+    query: str,
+    kind: str,
+    name: str,
+    is_personal_api_key_request: bool,
+    created_by: int,
+    exception_code: int,
+    status: str,
+) -> Row:
+    """Return a row of `query_log`: one run of a query; `created_by` is a user's id, 0 for none, as is no exception."""
+    return {
+        "team_id": team_id,
+        "query_id": query_id,
+        "event_time": clickhouse_time(event_time),
+        "query_duration_ms": query_duration_ms,
+        "read_rows": read_rows,
+        "read_bytes": read_bytes,
+        "result_rows": result_rows,
+        "memory_usage": memory_usage,
+        "query": query,
+        "kind": kind,
+        "name": name,
+        "is_personal_api_key_request": is_personal_api_key_request,
+        "created_by": created_by,
+        "exception_code": exception_code,
+        "status": status,
     }

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from events import query_user
 from persons_api.embedded.process import (
     StartError,
     child_environment,
@@ -29,8 +31,8 @@ class ClickHouse:
 
     name = "clickhouse"
 
-    def __init__(self, data_dir: Path, *, throwaway: bool = False) -> None:
-        """Say where; nothing starts yet."""
+    def __init__(self, data_dir: Path, *, throwaway: bool = False, query_databases: Sequence[str] = ()) -> None:
+        """Say where, and which databases the query user may read; nothing starts yet."""
         if find_spec("chdb") is None:
             message = "chdb is not installed: run `make install`, or set CLICKHOUSE_URL"
             raise StartError(message)
@@ -38,13 +40,19 @@ class ClickHouse:
         self._pid_file = data_dir / "run" / "clickhouse.pid"
         self.log = data_dir / "run" / "logs" / "clickhouse.log"
         self._password = secrets.token_urlsafe(24)
+        self._query_password = secrets.token_urlsafe(24)
         self._words = ["--throwaway"] if throwaway else []
+        self._words += [word for name in query_databases for word in ("--query-database", name)]
         self._port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str) -> str:
         """Return the URL of one database."""
         return f"http://{USER}:{self._password}@127.0.0.1:{self._port}/{database}"
+
+    def query_url(self, database: str) -> str:
+        """Return the URL of one database for the user of HogQL statements."""
+        return f"http://{query_user.USER}:{self._query_password}@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
         """Start the front; `wait` tells when it answers."""
@@ -58,7 +66,11 @@ class ClickHouse:
             self.process = spawn(
                 [sys.executable, "-m", module, "--data-dir", str(self.folder), "--fd", str(number), *self._words],
                 log=self.log,
-                env=child_environment(CLICKHOUSE_FRONT_PASSWORD=self._password, PYTHONUNBUFFERED="1"),
+                env=child_environment(
+                    CLICKHOUSE_FRONT_PASSWORD=self._password,
+                    CLICKHOUSE_FRONT_QUERY_PASSWORD=self._query_password,
+                    PYTHONUNBUFFERED="1",
+                ),
                 cwd=repository,
                 pass_fds=[number],
             )

@@ -5,18 +5,26 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
 
 from chdb.state.sqlitelike import Connection
 
+from events import query_user
 from persons_api.embedded import clickhouse_protocol as protocol
+from persons_api.embedded.clickhouse_users import QUERY_ROLE, users_xml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 THREADS = 16
+QUERY_THREADS = 8
+KILL_ATTEMPTS = 20
+KILL_PAUSE_SECONDS = 0.02
 WAITING = 240
 DEFAULT_DATABASE = "default"
 BASE_SETTINGS = {
@@ -34,8 +42,12 @@ _CONFIG = """<clickhouse>
     <fsync_part_directory>{fsync}</fsync_part_directory>
   </merge_tree>
   <mark_cache_size>536870912</mark_cache_size>
+  <user_directories><users_xml><path>{users}</path></users_xml></user_directories>
 </clickhouse>
 """
+# A setting that does nothing without the query cache: it says on which connection a statement runs, and log_comment
+# is left to the requests.
+_MARK = "query_cache_tag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +70,18 @@ class Job:
     statement: protocol.Statement
     options: protocol.Options
     data: Iterable[bytes] | None = None
+    as_query_user: bool = False
+    abandoned: bool = False
     slot: "_Slot | None" = None
 
 
 def _quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _use(connection: Any, database: str) -> None:  # noqa: ANN401 chDB has no types
+    name = database.replace("\\", "\\\\").replace("`", "\\`")
+    connection.query(f"USE `{name}`", "Null")
 
 
 class _Slot:
@@ -73,7 +92,7 @@ class _Slot:
         self.name = name
         self.lock = threading.Lock()
         self.job: Job | None = None
-        self._base = {**BASE_SETTINGS, "log_comment": name}
+        self._base = {**BASE_SETTINGS, _MARK: name}
         self._connect()
 
     def _connect(self) -> None:
@@ -98,7 +117,7 @@ class _Slot:
 
     def _prepare(self, options: protocol.Options) -> None:
         """Make database and settings what this request asks for, with nothing left of the one before."""
-        wanted = dict(options.settings)
+        wanted = {**options.settings, _MARK: self.name}
         if wanted == self._settings and (options.database or DEFAULT_DATABASE) == self._database:
             return
         changes: dict[str, str | None] = {name: self._base.get(name) for name in self._settings.keys() - wanted.keys()}
@@ -107,13 +126,14 @@ class _Slot:
         self._settings = wanted
         database = options.database or DEFAULT_DATABASE
         if database != self._database:
-            name = database.replace("\\", "\\\\").replace("`", "\\`")
-            self.connection.query(f"USE `{name}`", "Null")
+            _use(self.connection, database)
             self._database = database
 
     def run(self, job: Job) -> Answer:
         """Run one job; every engine failure comes out as a FrontError."""
         with self.lock:
+            if job.abandoned:
+                raise protocol.FrontError(protocol.QUERY_WAS_CANCELLED, "Query was cancelled")
             self.job = job
             job.slot = self
         try:
@@ -160,19 +180,109 @@ class _Slot:
         )
 
 
-class Engine:
-    """Owns the data folder; runs up to THREADS statements at the same time."""
+class _Narrowed:
+    """Connections that gave their rights away before any statement ran on them, made in advance.
 
-    def __init__(self, path: "Path", *, durable: bool, threads: int = THREADS) -> None:
-        """Open the folder; raises RuntimeError with code 76 when another process has it."""
-        config = path.with_name(f"{path.name}.xml")
-        config.write_text(_CONFIG.format(fsync=int(durable)), encoding="utf-8")
+    What is given away (`readonly`, the role) cannot be taken back, so each serves one statement.
+    """
+
+    def __init__(self, path: str, databases: "Iterable[str]") -> None:
+        self._path = path
+        self._databases = frozenset(databases)
+        self._ready: SimpleQueue[tuple[Any, str]] = SimpleQueue()
+        self._used: SimpleQueue[Any] = SimpleQueue()
+        self._maker = ThreadPoolExecutor(1, "engine-narrowed")
+
+    def _make(self, database: str) -> tuple[Any, str]:
+        connection = Connection(self._path)
+        connection.query(f"SET ROLE {QUERY_ROLE}", "Null")
+        fixed = {**BASE_SETTINGS, **query_user.FIXED}
+        connection.query(f"SET {', '.join(f'{name} = {_quoted(value)}' for name, value in fixed.items())}", "Null")
+        _use(connection, database)
+        return connection, database
+
+    def take(self, database: str) -> Any:  # noqa: ANN401 chDB has no types
+        """Return a connection to a database that the query user may read."""
+        if database not in self._databases:
+            raise protocol.FrontError(protocol.ACCESS_DENIED, "Not enough privileges for this database")
+        while True:
+            try:
+                connection, made_for = self._ready.get_nowait()
+            except Empty:
+                return self._make(database)[0]
+            if made_for == database:
+                return connection
+            connection.close()
+
+    def give_back(self, connection: Any, database: str) -> None:  # noqa: ANN401 chDB has no types
+        """Close a connection and make another in its place, while the answer is on its way."""
+        self._used.put(connection)
+        with suppress(RuntimeError):  # at the end nothing is made any more
+            self._maker.submit(self._replace, database)
+
+    def _replace(self, database: str) -> None:
+        self._used.get_nowait().close()
+        if self._ready.qsize() < QUERY_THREADS:
+            self._ready.put(self._make(database))
+
+    def close(self) -> None:
+        self._maker.shutdown(wait=True)
+        for queue in (self._ready, self._used):
+            while not queue.empty():
+                found = queue.get_nowait()
+                (found[0] if isinstance(found, tuple) else found).close()
+
+
+class _QuerySlot(_Slot):
+    """One thread that runs statements of the query user."""
+
+    def __init__(self, narrowed: _Narrowed, name: str) -> None:
+        self._narrowed = narrowed
+        super().__init__("", name)
+
+    def _connect(self) -> None:
+        self.connection = None
+
+    def renew(self) -> None:
+        """Do nothing: every statement has a fresh connection."""
+
+    def _prepare(self, options: protocol.Options) -> None:
+        self._database = options.database or DEFAULT_DATABASE
+        self.connection = self._narrowed.take(self._database)
+        given = {name: value for name, value in options.settings.items() if name not in query_user.FIXED}
+        self._set({**given, _MARK: self.name, "readonly": "1"})
+
+    def run(self, job: Job) -> Answer:
+        try:
+            return super().run(job)
+        finally:
+            if self.connection is not None:
+                self._narrowed.give_back(self.connection, self._database)
+                self.connection = None
+
+
+class Engine:
+    """Owns the data folder; runs up to THREADS statements at the same time, and QUERY_THREADS of the query user."""
+
+    def __init__(
+        self, path: "Path", *, durable: bool, threads: int = THREADS, query_databases: "Iterable[str]" = ()
+    ) -> None:
+        """Open the folder; raises RuntimeError with code 76 when another process has it.
+
+        The query user reads in `query_databases` only, which may be made later.
+        """
+        config, users = path.with_name(f"{path.name}.xml"), path.with_name(f"{path.name}.users.xml")
+        databases = list(query_databases)
+        users.write_text(users_xml(databases), encoding="utf-8")
+        config.write_text(_CONFIG.format(fsync=int(durable), users=escape(str(users))), encoding="utf-8")
         self._path = f"{path}?config-file={config}"
         self._control = _Slot(self._path, "front-control")
         self._numbers = itertools.count(1)
         self._local = threading.local()
         self._slots: list[_Slot] = []
         self._pool = ThreadPoolExecutor(threads, "engine", self._open_slot)
+        self._narrowed = _Narrowed(self._path, databases)
+        self._query_pool = ThreadPoolExecutor(QUERY_THREADS, "engine-query", self._open_query_slot)
         self._killer = ThreadPoolExecutor(1, "engine-kill")
         self.version = self._read("SELECT version()")
         self.timezone = self._read("SELECT timezone()")
@@ -182,31 +292,46 @@ class Engine:
         return text.decode().strip()
 
     def _open_slot(self) -> None:
-        slot = _Slot(self._path, f"front-{next(self._numbers)}")
+        self._keep(_Slot(self._path, f"front-{next(self._numbers)}"))
+
+    def _open_query_slot(self) -> None:
+        self._keep(_QuerySlot(self._narrowed, f"front-query-{next(self._numbers)}"))
+
+    def _keep(self, slot: _Slot) -> None:
         self._local.slot = slot
         self._slots.append(slot)
 
     def submit(self, job: Job) -> "Future[Answer]":
-        """Queue a job for the next free connection."""
-        return self._pool.submit(lambda: self._local.slot.run(job))
+        """Queue a job for the next free connection of its user."""
+        pool = self._query_pool if job.as_query_user else self._pool
+        return pool.submit(lambda: self._local.slot.run(job))
 
     def cancel(self, job: Job) -> None:
-        """Stop a running job whose client went away; never touches the job that follows it on its connection."""
+        """Stop a job whose client went away; never touches the job that follows it on its connection."""
+        job.abandoned = True
         self._killer.submit(self._kill, job)
 
     def _kill(self, job: Job) -> None:
-        slot = job.slot
-        if slot is None:
-            return
-        with slot.lock:
-            if slot.job is job:
-                where = f"Settings['log_comment'] = {_quoted(slot.name)}"
-                self._control.connection.query(f"KILL QUERY WHERE {where} ASYNC", "Null")
+        # A statement that is about to begin is not in the list yet.
+        for _ in range(KILL_ATTEMPTS):
+            slot = job.slot
+            if slot is None:
+                return
+            with slot.lock:
+                if slot.job is not job:
+                    return
+                where = f"Settings['{_MARK}'] = {_quoted(slot.name)}"
+                if self._control.connection.query(f"KILL QUERY WHERE {where} ASYNC", "TabSeparated").bytes():
+                    return
+            time.sleep(KILL_PAUSE_SECONDS)
 
     def close(self) -> None:
         """Wait for what runs, then close the folder in order."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._query_pool, self._pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         self._killer.shutdown(wait=True)
+        self._narrowed.close()
         for slot in self._slots:
-            slot.connection.close()
+            if slot.connection is not None:
+                slot.connection.close()
         self._control.connection.close()

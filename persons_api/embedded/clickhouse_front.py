@@ -28,6 +28,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
+from events import query_guard, query_user
 from persons_api.embedded import clickhouse_protocol as protocol
 from persons_api.embedded.clickhouse_engine import WAITING, Answer, Engine, Job
 from persons_api.embedded.process import loopback_socket
@@ -45,10 +46,11 @@ logger = logging.getLogger("clickhouse_front")
 class Front:
     """Turns HTTP requests into engine jobs and engine answers into HTTP answers."""
 
-    def __init__(self, engine: Engine, *, password: str, spool: Path) -> None:
-        """Serve `engine`; with a password every statement needs it."""
+    def __init__(self, engine: Engine, *, password: str, query_password: str, spool: Path) -> None:
+        """Serve `engine`; with a password every statement needs it. Without `query_password` there is no query user."""
         self._engine = engine
         self._password = password
+        self._query_password = query_password
         self._spool = spool
         self._running = 0
         self.silent: set[web.RequestHandler] = set()
@@ -65,8 +67,8 @@ class Front:
                 return web.Response(body=b"Ok.\n", content_type="text/html", charset="UTF-8")
             if request.path != "/":
                 return web.Response(status=HTTPStatus.NOT_FOUND, text=f"There is no handle {request.path[:200]}\n")
-            self._authenticate(request)
-            return await self._statement(request, query_id)
+            as_query_user = self._authenticate(request)
+            return await self._statement(request, query_id, as_query_user=as_query_user)
         except protocol.FrontError as error:
             return _error(error, query_id, self._engine.version)
         except TimeoutError:
@@ -82,23 +84,28 @@ class Front:
             return web.Response(status=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET, POST"})
         return None
 
-    def _authenticate(self, request: web.BaseRequest) -> None:
+    def _authenticate(self, request: web.BaseRequest) -> bool:
+        """Return whether it is the query user who asks; any other name is the application's."""
+        user = request.headers.get("X-ClickHouse-User") or request.query.get("user") or ""
         given = request.headers.get("X-ClickHouse-Key") or request.query.get("password") or ""
         kind, _, value = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() == "basic":
             with suppress(binascii.Error, ValueError):
-                given = base64.b64decode(value, validate=True).decode().partition(":")[2]
-        if self._password and not hmac.compare_digest(given.encode(), self._password.encode()):
+                user, _, given = base64.b64decode(value, validate=True).decode().partition(":")
+        as_query_user = user == query_user.USER
+        password = self._query_password if as_query_user else self._password
+        if (password or as_query_user) and not (password and hmac.compare_digest(given.encode(), password.encode())):
             text = "Authentication failed: password is incorrect, or there is no user with such name."
             raise protocol.FrontError(protocol.AUTHENTICATION_FAILED, text)
+        return as_query_user
 
-    async def _statement(self, request: web.BaseRequest, query_id: str) -> web.Response:
+    async def _statement(self, request: web.BaseRequest, query_id: str, *, as_query_user: bool) -> web.Response:
         fields = dict(request.query)
         if request.content_type == "multipart/form-data":
             fields.update(await _form(request))
             options = protocol.read_options(fields, request.headers)
             statement = protocol.read_statement(fields.get("query", "").encode())
-            return await self._run(request, Job(statement, options), query_id)
+            return await self._run(request, Job(statement, options, as_query_user=as_query_user), query_id)
         options = protocol.read_options(fields, request.headers)
         encoding = request.headers.get("Content-Encoding", "").lower()
         query = fields.get("query", "")
@@ -106,11 +113,14 @@ class Front:
             small = io.BytesIO()
             await _receive(request, small)
             small.seek(0)
-            return await self._run(request, _read_job(encoding, query, options, small), query_id)
+            job = _read_job(encoding, query, options, small)
+            job.as_query_user = as_query_user
+            return await self._run(request, job, query_id)
         with tempfile.SpooledTemporaryFile(max_size=16 * CHUNK, dir=str(self._spool)) as spooled:
             await _receive(request, spooled)
             spooled.seek(0)
             job = await asyncio.to_thread(_read_job, encoding, query, options, spooled)
+            job.as_query_user = as_query_user
             return await self._run(request, job, query_id)
 
     async def _run(self, request: web.BaseRequest, job: Job, query_id: str) -> web.Response:
@@ -120,6 +130,8 @@ class Front:
             raise protocol.FrontError(protocol.READONLY, text)
         if job.data is None:
             protocol.refuse_several(job.statement.sql)
+        if job.as_query_user:
+            _narrow(job)
         if self._running >= WAITING:
             raise protocol.FrontError(protocol.TOO_MANY_QUERIES, "Too many simultaneous queries")
         self._running += 1
@@ -160,6 +172,19 @@ class Front:
         if shape is not None:
             headers["X-ClickHouse-Format"] = shape
         return web.Response(body=answer.body, headers=headers, content_type=_content_type(shape))
+
+
+def _narrow(job: Job) -> None:
+    """Refuse what the query user may not say or set; the engine's rules hold the rest."""
+    word = query_guard.forbidden(job.statement.sql)
+    if word is not None or job.data is not None:
+        raise protocol.FrontError(protocol.QUERY_IS_PROHIBITED, f"This user cannot run: {word}")
+    for name, value in job.options.settings.items():
+        limit = query_user.LIMITS.get(name)
+        if name == "log_comment" or query_user.FIXED.get(name) == value:
+            continue
+        if limit is None or not value.isdecimal() or not limit.minimum <= int(value) <= limit.maximum:
+            raise protocol.FrontError(protocol.READONLY, f"Cannot modify '{name[:100]}' setting in readonly mode")
 
 
 def _content_type(shape: str | None) -> str:
@@ -291,13 +316,13 @@ class _Server(web.Server):
             handler.force_close()
 
 
-async def serve(engine: Engine, listening: socket.socket, *, password: str, spool: Path) -> None:
+async def serve(front: Front, listening: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, then let running statements finish."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.ServerRunner(_Server(Front(engine, password=password, spool=spool)))
+    runner = web.ServerRunner(_Server(front))
     await runner.setup()
     await web.SockSite(runner, listening, shutdown_timeout=STOP_SECONDS).start()
     print(f"listening on port {listening.getsockname()[1]}", flush=True)  # noqa: T201 read by whoever started us
@@ -312,6 +337,7 @@ def main() -> None:
     reader.add_argument("--host", default="127.0.0.1")
     reader.add_argument("--port", type=int, default=0)
     reader.add_argument("--fd", type=int, help="an inherited listening socket instead of host and port")
+    reader.add_argument("--query-database", action="append", default=[], help="one that the query user may read")
     reader.add_argument("--throwaway", action="store_true", help="do not wait for the disk; for tests")
     given = reader.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -325,10 +351,14 @@ def main() -> None:
     spool.mkdir(exist_ok=True, mode=0o700)
     os.environ["TZ"] = "UTC"
     try:
-        engine = Engine(folder, durable=not given.throwaway)
+        engine = Engine(folder, durable=not given.throwaway, query_databases=given.query_database)
     except RuntimeError as error:
         sys.exit(f"clickhouse_front: cannot open {folder}: {error}")
-    asyncio.run(serve(engine, listening, password=os.environ.get("CLICKHOUSE_FRONT_PASSWORD", ""), spool=spool))
+    passwords = {
+        "password": os.environ.get("CLICKHOUSE_FRONT_PASSWORD", ""),
+        "query_password": os.environ.get("CLICKHOUSE_FRONT_QUERY_PASSWORD", ""),
+    }
+    asyncio.run(serve(Front(engine, spool=spool, **passwords), listening))
     engine.close()
     logging.shutdown()
     # The engine's background threads outlive its connections and must not delay the end.

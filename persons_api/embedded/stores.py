@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,12 +28,18 @@ class FolderBusyError(StartError):
 class EmbeddedStores:
     """PostgreSQL, ClickHouse and Valkey in one folder; `urls` says how to reach those that run."""
 
-    def __init__(self, data_dir: Path, *, throwaway: bool = False) -> None:
-        """Say where; `throwaway` trades durability for speed and is for tests."""
+    def __init__(
+        self, data_dir: Path, *, throwaway: bool = False, query_databases: Sequence[str] = (DATABASE,)
+    ) -> None:
+        """Say where; `throwaway` trades durability for speed and is for tests.
+
+        HogQL statements can be asked in the ClickHouse databases `query_databases`, which need not exist yet.
+        """
         self.data_dir = data_dir.absolute()
         self.urls: dict[str, str] = {}
         self.running: list[Store] = []
         self._throwaway = throwaway
+        self._query_databases = query_databases
         self._run = self.data_dir / "run"
         self._lock: int | None = None
 
@@ -75,7 +81,7 @@ class EmbeddedStores:
             raise
 
     def _start(self, needed: Collection[str]) -> None:
-        clickhouse = ClickHouse(self.data_dir, throwaway=self._throwaway) if "CLICKHOUSE_URL" in needed else None
+        clickhouse = self._clickhouse() if "CLICKHOUSE_URL" in needed else None
         valkey = Valkey(self.data_dir) if "REDIS_URL" in needed else None
         postgres = Postgres(self.data_dir, throwaway=self._throwaway) if "DATABASE_URL" in needed else None
         # PostgreSQL last: it may have to make its cluster, and the others come up meanwhile.
@@ -94,7 +100,11 @@ class EmbeddedStores:
             clickhouse.wait()
             clickhouse.create_database(DATABASE)
             self.urls["CLICKHOUSE_URL"] = clickhouse.url(DATABASE)
+            self.urls["CLICKHOUSE_QUERY_URL"] = clickhouse.query_url(DATABASE)
         self._write_urls()
+
+    def _clickhouse(self) -> ClickHouse:
+        return ClickHouse(self.data_dir, throwaway=self._throwaway, query_databases=self._query_databases)
 
     def _write_urls(self) -> None:
         target = self._run / "stores.json"

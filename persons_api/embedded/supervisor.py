@@ -104,7 +104,7 @@ class Supervisor:
 
     def _start(self, began: float) -> None:
         self._stores.lock()
-        for name in ("web", "worker", "deliverer", "beat"):
+        for name in ("web", "worker", "deliverer", "querier", "beat"):
             end_group(self._run / f"{name}.pid", "granian" if name == "web" else "celery")
         self._check_port()
         missing = [name for name in URL_NAMES if not (os.environ.get(name) or os.environ.get(f"{name}_FILE"))]
@@ -118,6 +118,7 @@ class Supervisor:
             self._load_demo()
         self._start_parts()
         self._await_ready()
+        self._start_querier()
         self._start_beat()
         self._write_state()
         seconds = time.monotonic() - began
@@ -203,6 +204,14 @@ class Supervisor:
         self._env["PERSONS_API_WORKER_READY_FILE"] = str(self._worker_ready)
         self._launch("worker", [*celery, "worker", "-c", "2", "-l", "warning", *quiet], warm)
 
+    def _start_querier(self) -> None:
+        """Start what runs queries in the background, for which nobody waits yet. Threads wait for ClickHouse."""
+        words = ["worker", "-n", "querier@%h", "-Q", "queries", "-P", "threads", "-c", "4", "-l", "warning"]
+        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        celery = [sys.executable, "-m", "celery", "-A", "persons_api"]
+        env = {name: text for name, text in self._env.items() if name != "PERSONS_API_WORKER_READY_FILE"}
+        self._launch("querier", [*celery, *words, *quiet], [(signal.SIGTERM, 25.0), (signal.SIGQUIT, 5.0)], env=env)
+
     def _start_beat(self) -> None:
         """Start the clock last: nobody waits for it, and it would take its share of the cores from the others."""
         for stale in self._run.glob("beat-schedule*"):
@@ -211,9 +220,15 @@ class Supervisor:
         words = ["beat", "-s", str(self._run / "beat-schedule"), "-l", "warning", "--pidfile="]
         self._launch("beat", [*celery, *words], [(signal.SIGTERM, 5.0)])
 
-    def _launch(self, name: str, command: Sequence[str], signals: Sequence[tuple[int, float]]) -> None:
+    def _launch(
+        self,
+        name: str,
+        command: Sequence[str],
+        signals: Sequence[tuple[int, float]],
+        env: dict[str, str] | None = None,
+    ) -> None:
         log = self._run / "logs" / f"{name}.log"
-        process = spawn(command, log=log, env=self._env, cwd=REPOSITORY)
+        process = spawn(command, log=log, env=env or self._env, cwd=REPOSITORY)
         (self._run / f"{name}.pid").write_text(str(process.pid), encoding="ascii")
         self._parts.append(_Part(name, log, process, signals))
 
@@ -270,7 +285,7 @@ class Supervisor:
         """Web first so that nothing new comes in, beat and worker next, the stores last."""
         if self._parts:
             (self._run / "server.json").unlink(missing_ok=True)
-        order: Callable[[_Part], int] = lambda part: ("web", "beat", "worker", "deliverer").index(part.name)  # noqa: E731
+        order: Callable[[_Part], int] = lambda part: ("web", "beat", "worker", "querier", "deliverer").index(part.name)  # noqa: E731
         for part in sorted(self._parts, key=order):
             stop(part.process, signals=part.signals)
             end_group(self._run / f"{part.name}.pid", "", seconds=0)

@@ -16,6 +16,7 @@ from events.rows import (
     group_row,
     person_row,
     property_update_row,
+    query_log_row,
     warning_row,
 )
 
@@ -65,6 +66,15 @@ class TestRowsComeBackAsTheyWere:
         }
         sql = "SELECT `$group_0`, `$group_1`, `$session_id`, `$window_id` FROM events WHERE team_id = {team_id:Int64}"
         assert client.query(sql, {"team_id": team_id}).rows == [("acme", "", "s", "w")]
+
+    def test_query_log(self, team_id: int) -> None:
+        now = datetime.now(UTC)
+        row = query_log_row(
+            team_id=team_id, query_id=TEXT, event_time=now, query_duration_ms=1, read_rows=2, read_bytes=3,
+            result_rows=4, memory_usage=5, query=TEXT, kind="HogQLQuery", name=TEXT, is_personal_api_key_request=True,
+            created_by=6, exception_code=241, status="error",
+        )  # fmt: skip
+        assert row_of(Table.QUERY_LOG, team_id, row) == {**row, "event_time": now.replace(tzinfo=None)}
 
     def test_property_update(self, team_id: int) -> None:
         row = property_update_row(

@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 import yaml
 
+from events import query_user
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {"web", "worker", "deliverer", "beat", "migrate"}
+OURS = {"web", "worker", "deliverer", "querier", "beat", "migrate"}
 TALKERS = {"web", "deliverer"}
 STORES = {"postgres", "clickhouse", "valkey"}
-SECRETS = {"SECRET_KEY", "POSTGRES_PASSWORD", "CLICKHOUSE_PASSWORD", "VALKEY_PASSWORD"}
+SECRETS = {
+    "SECRET_KEY", "POSTGRES_PASSWORD", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_QUERY_PASSWORD", "VALKEY_PASSWORD",
+}  # fmt: skip
 # Without keys of its own, what is encrypted is encrypted under one that SECRET_KEY gives.
 OPTIONAL_SECRETS = {"ENCRYPTION_KEYS"}
 every_service = pytest.mark.parametrize("name", sorted(OURS | STORES))
@@ -102,7 +106,7 @@ def test_our_services_share_one_image_and_production_settings(name: str) -> None
     assert service["image"] == SERVICES["web"]["image"]
     environment = service["environment"]
     assert environment["PERSONS_API_PRODUCTION"] == "true"
-    assert {"SECRET_KEY", "DATABASE_URL", "CLICKHOUSE_URL", "REDIS_URL"} <= set(environment)
+    assert {"SECRET_KEY", "DATABASE_URL", "CLICKHOUSE_URL", "CLICKHOUSE_QUERY_URL", "REDIS_URL"} <= set(environment)
 
 
 def test_rate_limits_are_on_and_can_be_changed() -> None:
@@ -110,7 +114,7 @@ def test_rate_limits_are_on_and_can_be_changed() -> None:
     assert environment["RATE_LIMIT_ENABLED"] == "${RATE_LIMIT_ENABLED:-true}"
     settings = (ROOT / "persons_api" / "settings.py").read_text(encoding="utf-8")
     read = set(re.findall(r'"(RATE_LIMIT\w+)"', settings))
-    assert len(read) == 6
+    assert len(read) == 7
     assert read <= set(environment)
 
 
@@ -121,6 +125,8 @@ def test_the_urls_name_the_services_and_the_users_that_the_stores_make() -> None
     assert environment["DATABASE_URL"].endswith(f"@postgres:5432/{postgres['POSTGRES_DB']}")
     assert environment["CLICKHOUSE_URL"].startswith(f"http://{clickhouse['CLICKHOUSE_USER']}:${{CLICKHOUSE_PASSWORD:?")
     assert environment["CLICKHOUSE_URL"].endswith("@clickhouse:8123/persons_api")
+    assert environment["CLICKHOUSE_QUERY_URL"].startswith(f"http://{query_user.USER}:${{CLICKHOUSE_QUERY_PASSWORD:?")
+    assert environment["CLICKHOUSE_QUERY_URL"].endswith("@clickhouse:8123/persons_api")
     assert environment["REDIS_URL"].endswith("@valkey:6379/0")
 
 
@@ -143,8 +149,21 @@ def test_migrations_run_once_and_before_everything_of_ours() -> None:
 
 def test_what_must_survive_lies_in_volumes() -> None:
     assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
-    assert SERVICES["clickhouse"]["volumes"] == ["clickhouse:/var/lib/clickhouse"]
+    assert SERVICES["clickhouse"]["volumes"][0] == "clickhouse:/var/lib/clickhouse"
     assert set(COMPOSE["volumes"]) == {"postgres", "clickhouse"}
+
+
+def test_clickhouse_gets_the_rules_of_the_query_user_as_they_are_written_now() -> None:
+    mounted = dict(line.split(":")[:2] for line in SERVICES["clickhouse"]["volumes"][1:])
+    assert all(line.endswith(":ro") for line in SERVICES["clickhouse"]["volumes"][1:])
+    assert list(mounted.values()) == [
+        "/etc/clickhouse-server/users.d/persons_api_query.xml", "/etc/clickhouse-server/config.d/persons_api.xml",
+    ]  # fmt: skip
+    users, config = ((ROOT / path).read_text(encoding="utf-8") for path in mounted)
+    assert users == query_user.server_users()
+    assert config == query_user.server_config()
+    assert f'from_env="{query_user.VARIABLE}"' in users
+    assert query_user.VARIABLE in SERVICES["clickhouse"]["environment"]
 
 
 def test_the_images_of_the_stores_are_pinned() -> None:

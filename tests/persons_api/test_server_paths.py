@@ -11,7 +11,7 @@ import pytest
 import urllib3
 from django.test import Client
 
-from persons_api.checks import check_production
+from persons_api.checks import check_production, check_query_user
 from persons_api.logging import hide_secrets
 from persons_api.middleware import route_label
 from tests.core.conftest import Cast
@@ -151,3 +151,27 @@ def test_senders_who_stall_hold_nobody_up(tmp_path: Path) -> None:
             assert urllib3.request("GET", f"{server.base_url}/_livez", timeout=5, retries=False).status == 200
         for connection in stalled:
             connection.close()
+
+
+OWN = "http://persons_api:a@clickhouse:8123/x"
+
+
+@pytest.mark.parametrize(
+    ("production", "query", "found"),
+    [
+        (True, "http://persons_api_query:b@clickhouse:8123/x", []),
+        (True, "", ["persons_api.E004"]),
+        (False, "", ["persons_api.W002"]),
+        (True, OWN, ["persons_api.E005"]),
+        (True, "http://persons_api_query:b@clickhouse:8123/y", ["persons_api.E006"]),
+        (False, OWN, []),
+    ],
+)
+def test_a_clickhouse_of_ones_own_needs_the_query_user(
+    settings: Any,
+    production: bool,  # noqa: FBT001
+    query: str,
+    found: list[str],
+) -> None:
+    settings.PRODUCTION, settings.CLICKHOUSE_URL, settings.CLICKHOUSE_QUERY_URL = production, OWN, query
+    assert [message.id for message in check_query_user(None)] == found

@@ -13,14 +13,14 @@ import orjson
 import zstandard
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from core.outbox.models import OutboxRows
-from core.outbox.services import outbox_drain
+from core.outbox.services import outbox_add, outbox_drain
 from core.plugins.models import Plugin, PluginDeliveryCount
 from core.tenancy.models import Team, User
 from events.deletion_places import TEAM_TABLES
-from events.rows import warning_row
+from events.rows import Table, query_log_row, warning_row
 from tasks.cohorts import cohorts_calculate
 from tests.factories import make_key
 from tests.support.contract import CheckedClient
@@ -90,8 +90,20 @@ def open_shop(team: Team, owner: User, *, mark: str, folder: Path | None = None)
         payload=zstandard.compress(orjson.dumps(row) + b"\n"),
         refused_at=datetime.now(UTC),
     )
+    _ask(shop, owner)
     outbox_drain()
     return shop
+
+
+def _ask(shop: Shop, owner: User) -> None:
+    """Write down what the log keeps of a query."""
+    row = query_log_row(
+        team_id=shop.team.id, query_id=f"{shop.mark}-query", event_time=datetime.now(UTC), query_duration_ms=5,
+        read_rows=1, read_bytes=1, result_rows=1, memory_usage=0, query=f"select '{shop.mark}'", kind="HogQLQuery",
+        name=shop.mark, is_personal_api_key_request=True, created_by=owner.id, exception_code=0, status="success",
+    )  # fmt: skip
+    with transaction.atomic():
+        outbox_add({Table.QUERY_LOG: [row]})
 
 
 def _configure(shop: Shop) -> None:

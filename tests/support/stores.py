@@ -21,11 +21,16 @@ PREFIX = "persons-api-tests-"
 _FOLDER = "PERSONS_API_TEST_FOLDER"
 _RUN = "PERSONS_API_TEST_RUN"
 SETTLED_SECONDS = 60
+MOST_WORKERS = 32
 
 
 def worker_id() -> str:
     """Name this process: gw0, gw1, ... under xdist, else main."""
     return os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+def _database(worker: str) -> str:
+    return f"persons_api_test_{os.environ[_RUN]}_{worker}"
 
 
 def _sweep() -> None:
@@ -51,11 +56,14 @@ class StoresOfTheRun:
         """Start what has no URL in the environment, then give this worker names of its own."""
         if worker_id() == "main":
             self._start()
-        self._database = f"persons_api_test_{os.environ[_RUN]}_{worker_id()}"
+        self._database = _database(worker_id())
         self._clickhouse = urllib.parse.urlsplit(os.environ["CLICKHOUSE_URL"])
         self._command(f"DROP DATABASE IF EXISTS {self._database}")
         self._command(f"CREATE DATABASE {self._database}")
         os.environ["CLICKHOUSE_URL"] = self._clickhouse._replace(path=f"/{self._database}").geturl()
+        # A server of one's own has no rules for databases that come and go: there its own user asks.
+        query = urllib.parse.urlsplit(os.environ.get("CLICKHOUSE_QUERY_URL") or os.environ["CLICKHOUSE_URL"])
+        os.environ["CLICKHOUSE_QUERY_URL"] = query._replace(path=f"/{self._database}").geturl()
         redis = urllib.parse.urlsplit(os.environ["REDIS_URL"])
         number = 1 + int(worker_id()[2:]) if worker_id().startswith("gw") else 0
         os.environ["REDIS_URL"] = redis._replace(path=f"/{number}").geturl()
@@ -67,7 +75,8 @@ class StoresOfTheRun:
         folder.chmod(0o711)
         os.environ[_FOLDER] = str(folder)
         os.environ[_RUN] = f"{os.getpid():x}"
-        self._own = EmbeddedStores(folder, throwaway=True)
+        databases = [_database(f"gw{number}") for number in range(MOST_WORKERS)]
+        self._own = EmbeddedStores(folder, throwaway=True, query_databases=[_database("main"), *databases])
         atexit.register(self.end)
         self._own.start([name for name in URL_NAMES if not os.environ.get(name)])
         os.environ.update(self._own.urls)
