@@ -49,4 +49,6 @@ def suggestions(name: str) -> list[str]:
         return []
     lowered = name.lower()
     spelled = [each for each in FUNCTIONS if each.lower() == lowered]
-    return spelled or get_close_matches(name, FUNCTIONS, n=3, cutoff=_CLOSE)
+    # Names with `_` in front are spellings that nobody should learn.
+    offered = [each for each in FUNCTIONS if not each.startswith("_")]
+    return spelled or get_close_matches(name, offered, n=3, cutoff=_CLOSE)
