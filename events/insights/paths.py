@@ -53,16 +53,16 @@ def _persons(query: PathQuery, source: Source) -> str:
         return f"SELECT actor FROM ({events}){''.join(f' WHERE item = {source.statement.bind(one)}' for one in points)}"
     # Most persons never had one of the items, and need not be sorted and cut.
     needed = dict.fromkeys([*points, *(key.item for key in keys if key.item != ELLIPSIS)])
-    has_all = " AND ".join(f"has(items, {_hash(one, source)})" for one in needed) or "1"
+    has_all = " AND ".join(f"has(items, {hash_of(one, source)})" for one in needed) or "1"
     gathered = f"SELECT actor, groupArray({_CODE}) AS codes FROM ({events}) GROUP BY actor"
-    known = f"SELECT actor, codes, arrayMap(c -> {_item('c')}, codes) AS items FROM ({gathered})"
+    known = f"SELECT actor, codes, arrayMap(c -> {item_of('c')}, codes) AS items FROM ({gathered})"
     ordered = f"SELECT actor, arraySort(codes) AS codes FROM ({known}) WHERE {has_all}"
-    sessions = f"SELECT actor, arraySplit((c, o) -> o, codes, {_openings(query, source)}) AS sessions FROM ({ordered})"
+    sessions = f"SELECT actor, arraySplit((c, o) -> o, codes, {openings(query, source)}) AS sessions FROM ({ordered})"
     whole = (
-        f"SELECT actor, arrayCompact(arrayMap(c -> {_item('c')}, session)) AS all_items"
+        f"SELECT actor, arrayCompact(arrayMap(c -> {item_of('c')}, session)) AS all_items"
         f" FROM ({sessions}) ARRAY JOIN sessions AS session"
     )
-    paths = _cut(whole, query, source, {"items": _hash(ELLIPSIS, source)})
+    paths = cut(whole, query, source, {"items": hash_of(ELLIPSIS, source)})
     return f"SELECT actor FROM ({paths}) WHERE {_place(query, source)} > 0"
 
 
@@ -74,9 +74,9 @@ def _matched(query: PathQuery, actors: Sequence[str]) -> dict[str, tuple[Matched
     events = f"SELECT * FROM ({considered(query, source, recordings=True)}) WHERE {of_page}"
     rows = f"arraySort(groupArray(({_CODE}, session_id, window_id)))"
     ordered = f"SELECT actor, {rows} AS listed, arrayMap(r -> r.1, listed) AS codes FROM ({events}) GROUP BY actor"
-    sessions = f"SELECT actor, arraySplit((r, o) -> o, listed, {_openings(query, source)}) AS sessions FROM ({ordered})"
+    sessions = f"SELECT actor, arraySplit((r, o) -> o, listed, {openings(query, source)}) AS sessions FROM ({ordered})"
     named = (
-        f"SELECT actor, session, arrayMap(r -> {_item('r.1')}, session) AS named,"
+        f"SELECT actor, session, arrayMap(r -> {item_of('r.1')}, session) AS named,"
         " arrayPushBack(arrayMap((i, n) -> i != n, arrayPopBack(named), arrayPopFront(named)), 1) AS lasts"
         f" FROM ({sessions}) ARRAY JOIN sessions AS session"
     )
@@ -85,10 +85,10 @@ def _matched(query: PathQuery, actors: Sequence[str]) -> dict[str, tuple[Matched
         f" arrayFilter((r, l) -> l, session, lasts) AS all_events FROM ({named})"
     )
     nothing = "(toUInt256(0), '', '')"
-    paths = _cut(whole, query, source, {"items": _hash(ELLIPSIS, source), "events": nothing})
+    paths = cut(whole, query, source, {"items": hash_of(ELLIPSIS, source), "events": nothing})
     chosen = "events" if _wants_all(query) else "if(place > 0, [events[place]], [])"
     first = f"arraySlice(arraySort(groupUniqArrayArray(arrayFilter(r -> r.1 > 0, {chosen}))), 1, {MOST_MATCHED})"
-    event = f"({_uuid('r.1')}, {moment(_time('r.1'))}, r.2, r.3)"
+    event = f"({_uuid('r.1')}, {moment(time_of('r.1'))}, r.2, r.3)"
     found = statement.rows(
         f"SELECT toString(actor) AS id, arrayMap(r -> {event}, {first})"
         f" FROM (SELECT actor, events, toUInt32({_place(query, source)}) AS place FROM ({paths})) GROUP BY id"
@@ -99,19 +99,19 @@ def _matched(query: PathQuery, actors: Sequence[str]) -> dict[str, tuple[Matched
     }
 
 
-def _openings(query: PathQuery, source: Source) -> str:
+def openings(query: PathQuery, source: Source) -> str:
     """Return an array that says of each of the sorted `codes` whether it begins a session; of the first it may not."""
-    begins = f"{_time('c')} >= {session_end(_time('b'), query, source)}"
+    begins = f"{time_of('c')} >= {session_end(time_of('b'), query, source)}"
     return f"arrayMap((c, b) -> {begins}, codes, arrayPushFront(arrayPopBack(codes), codes[1]))"
 
 
-def _cut(whole: str, query: PathQuery, source: Source, columns: dict[str, str]) -> str:
+def cut(whole: str, query: PathQuery, source: Source, columns: dict[str, str]) -> str:
     """Return a SELECT of `actor` and `columns`, cut at the points and the limit; `whole` has them as `all_<name>`.
 
     The value of a column is what stands for items that are left out.
     """
     most = query.step_limit
-    start, end = (None if point is None else _hash(point, source) for point in (query.start_point, query.end_point))
+    start, end = (None if point is None else hash_of(point, source) for point in (query.start_point, query.end_point))
     if start is not None and end is not None:
         half = most // 2
         slices = {
@@ -159,18 +159,26 @@ def _place(query: PathQuery, source: Source) -> str:
 
 
 def _is_at(key: PathKey, source: Source) -> str:
-    return f"items[{key.place}] = {_hash(key.item, source)}" if key.place else "0"
+    return f"items[{key.place}] = {hash_of(key.item, source)}" if key.place else "0"
 
 
-def _hash(item: str, source: Source) -> str:
+def code_of() -> str:
+    """Return the number of an event of `considered`."""
+    return _CODE
+
+
+def hash_of(item: str, source: Source) -> str:
+    """Return what stands for an item in codes."""
     return f"cityHash64({source.statement.bind(item)})"
 
 
-def _item(code: str) -> str:
+def item_of(code: str) -> str:
+    """Return the hash of a code's item."""
     return f"reinterpretAsUInt64({code})"
 
 
-def _time(code: str) -> str:
+def time_of(code: str) -> str:
+    """Return the time of a code, as `funnel_codes` has it."""
     return f"toUInt64(bitShiftRight({code}, 192))"
 
 

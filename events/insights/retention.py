@@ -61,7 +61,7 @@ def retention_page(query: RetentionQuery, *, limit: int, offset: int) -> list[Re
     if query.breakdown is not None:
         rows = statement.rows(f"{_by_values(query, statement)} {page}")
         return [RetainedActor(actor, _read_distances(distances, query.length)) for actor, distances in rows]
-    if query.first_time and query.row < _first_whole_period(query):
+    if query.first_time and query.row < first_whole_period(query):
         return []
     rows = statement.rows(f"{_by_period(query, statement)} {page}")
     return [RetainedActor(actor, _read_bits(words, query.length)) for actor, *words in rows]
@@ -74,7 +74,7 @@ def _by_period(query: RetentionQuery, statement: Statement) -> str:
     if query.returning != query.target:
         # Most target events of later periods, and those who returned before, need not be looked at.
         wanted = f"(({wanted} AND distance = 0) OR ({source.condition(query.returning)} AND distance > 0))"
-    distance = f"{_period_number(query, statement)} - {query.row}"
+    distance = f"{period_number(query, statement)} - {query.row}"
     events = source.select({"distance": distance}, entities=[query.target, query.returning], where=wanted)
     words = range(-(-query.length // _WORD))
     columns = ", ".join(f"groupBitOr({_bit(word, query.length)}) AS word{word}" for word in words)
@@ -94,17 +94,17 @@ def _by_values(query: RetentionQuery, statement: Statement) -> str:
     came, began = "returning", "groupUniqArrayIf(period, target AND valued)"
     condition = "notEmpty(began)"
     if query.first_time:
-        until = _ends(query)[1]
+        until = ends_of(query)[1]
         # A first event counts when its period begins in the range (10.2), thus after E too, in the period of E.
         source = Source(replace(query.scope, until=_moved(query, until, 1) + _SLACK), statement)
         end = statement.bind(clickhouse_time(until), _MOMENT)
         came = f"returning AND ts <= {end}"
-        lowest, highest = _first_whole_period(query), _period_number(query, statement, end)
+        lowest, highest = first_whole_period(query), period_number(query, statement, end)
         first = f"argMinIf((period, valued), (ts, toUInt128(id)), target AND period BETWEEN {lowest} AND {highest})"
         began = f"arrayMap(f -> f.1, arrayFilter(f -> f.2, [{first}]))"
         condition += _and_never_before(query, statement, lowest)
     columns = {
-        "period": _period_number(query, statement),
+        "period": period_number(query, statement),
         "target": source.condition(query.target),
         "returning": source.condition(query.returning),
         "valued": source.filtered(query.breakdown),
@@ -127,7 +127,7 @@ def _and_never_before(query: RetentionQuery, statement: Statement, lowest: int, 
 
     It is asked only for those who have one from `lowest` (to `highest`) on, which keeps the set small.
     """
-    period = _period_number(query, statement)
+    period = period_number(query, statement)
     within = _from(query, lowest)
     row = Source(within if highest is None else replace(within, until=_end(query, highest)), statement)
     among = row.select({}, entities=[query.target], where=f"{row.condition(query.target)} AND {period} >= {lowest}")
@@ -137,9 +137,9 @@ def _and_never_before(query: RetentionQuery, statement: Statement, lowest: int, 
     return f" AND actor NOT IN (SELECT actor FROM ({events}))"  # noqa: S608 values are bound
 
 
-def _period_number(query: RetentionQuery, statement: Statement, moment: str = "e.timestamp") -> str:
+def period_number(query: RetentionQuery, statement: Statement, moment: str = "e.timestamp") -> str:
     """Return how many periods lie between the one of S and the one of a moment; negative before it."""
-    since = statement.bind(clickhouse_time(_ends(query)[0]), _MOMENT)
+    since = statement.bind(clickhouse_time(ends_of(query)[0]), _MOMENT)
     zone = statement.bind(query.scope.timezone)
     if query.period == "hour":
         # dateDiff counts hours by the offset that the zone had in 1970: of Asia/Kathmandu that was another quarter.
@@ -156,9 +156,9 @@ def _hour_start(moment: str, zone: str) -> str:
     return f"(toInt64(floor((toUnixTimestamp64Second({moment}) + {offset}) / 3600)) * 3600 - {offset})"
 
 
-def _first_whole_period(query: RetentionQuery) -> int:
+def first_whole_period(query: RetentionQuery) -> int:
     """Return the number of the first period that begins in the range: 10.2 keeps no first event of one before."""
-    since = _ends(query)[0].astimezone(ZoneInfo(query.scope.timezone))
+    since = ends_of(query)[0].astimezone(ZoneInfo(query.scope.timezone))
     match query.period:
         case "hour":
             return 0 if (since.minute, since.second, since.microsecond) == (0, 0, 0) else 1
@@ -170,21 +170,21 @@ def _first_whole_period(query: RetentionQuery) -> int:
 
 def _from(query: RetentionQuery, period: int) -> EventScope:
     """Return the scope without the events that lie safely before a period."""
-    since = _ends(query)[0]
+    since = ends_of(query)[0]
     begin = _moved(query, since.replace(day=1) if query.period == "month" else since, period)
     return replace(query.scope, since=max(begin - timedelta(hours=1) - _SLACK, since))
 
 
 def _end(query: RetentionQuery, period: int) -> datetime:
     """Return a moment safely after a period."""
-    return _moved(query, _ends(query)[0], period + 1) + _SLACK
+    return _moved(query, ends_of(query)[0], period + 1) + _SLACK
 
 
 def _moved(query: RetentionQuery, moment: datetime, periods: int) -> datetime:
     return moment + relativedelta(**{f"{query.period}s": periods})  # type: ignore[arg-type]
 
 
-def _ends(query: RetentionQuery) -> tuple[datetime, datetime]:
+def ends_of(query: RetentionQuery) -> tuple[datetime, datetime]:
     """Return S and E, which no retention is without."""
     if query.scope.since is None or query.scope.until is None:
         raise ValueError(query.scope)

@@ -40,13 +40,13 @@ def stickiness_page(query: StickinessQuery, *, limit: int, offset: int) -> list[
     events = source.select({}, entities=[query.entity], where=source.condition(query.entity))
     rows = statement.rows(
         f"SELECT toString(actor) AS key FROM ({events}) GROUP BY actor"  # noqa: S608 values are bound
-        f" HAVING {_active_intervals(query, statement)} = {statement.bind(query.intervals)}"
+        f" HAVING {active_intervals(query, statement)} = {statement.bind(query.intervals)}"
         f" ORDER BY key LIMIT {statement.bind(limit)} OFFSET {statement.bind(offset)}"
     )
     return [ActorRow(actor) for (actor,) in rows]
 
 
-def _active_intervals(query: StickinessQuery, statement: Statement) -> str:
+def active_intervals(query: StickinessQuery, statement: Statement) -> str:
     """Return an expression that counts the different intervals of an actor's events (`ts`)."""
     since, until = query.scope.since, query.scope.until
     if since is None or until is None:

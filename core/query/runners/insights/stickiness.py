@@ -1,0 +1,103 @@
+"""StickinessQuery: how many actors were active in one interval, in two, in three ..."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from core.api.errors import Invalid
+from core.persons.date_range import DateRange
+from core.query.runners.base import Json, QueryContext
+from core.query.runners.insights.calendar import spans
+from core.query.runners.insights.common import (
+    InsightRunner,
+    Series,
+    plain,
+    read_series,
+    refuse,
+    scaled,
+    unsupported,
+)
+from core.query.runners.insights.compare import earlier, read_compare
+from core.query.runners.insights.trends import MAX_POINTS
+from events.insights.stickiness import StickinessQuery
+from events.insights.stickiness_series import stickiness_counts
+
+FILTER: Final = (
+    "display", "showLegend", "legendPosition", "showValuesOnSeries", "showMultipleYAxes", "hiddenLegendIndexes",
+    "stickinessCriteria", "computedAs", "resultCustomizationBy", "resultCustomizations",
+)  # fmt: skip
+_MATHS: Final = frozenset({"total", "dau", "unique", "unique_group"})
+
+
+class StickinessRunner(InsightRunner):
+    """Reads and answers a StickinessQuery."""
+
+    kind = "StickinessQuery"
+    names: ClassVar = ("interval", "intervalCount", "series", "stickinessFilter", "compareFilter")
+
+    def __init__(self, node: Mapping[str, Json], context: QueryContext) -> None:
+        """Read and check the whole node."""
+        super().__init__(node, context)
+        given = self.fields.below("stickinessFilter")
+        self.cumulative = False
+        if given is not None:
+            refuse(given.only(*FILTER), "stickinessCriteria")
+            self.cumulative = given.choice("computedAs", ("non_cumulative", "cumulative")) == "cumulative"
+        if (self.fields.integer("intervalCount", least=1) or 1) != 1:
+            raise unsupported("intervalCount", self.fields, "intervalCount")
+        self.step = self.read_interval()
+        self.series = read_series(self.fields, self)
+        for one in self.series:
+            if one.entity.math not in _MATHS:
+                what = f"the math {one.entity.math[:100]}"
+                raise unsupported(what, self.fields, "series")
+        self.dates = self.read_dates(self.step, rounded=True, always=True)
+        self.sampling = self.scope(self.dates).sampling
+        compare = read_compare(self.fields)
+        self.ranges = {"current": self.dates}
+        if compare is not None:
+            texts = {name: self.parameters.text(name) for name in ("date_from", "date_to")}
+            self.ranges["previous"] = earlier(self.dates, compare, interval=self.step, **texts)
+        self.lengths = {name: len(spans(dates, self.step, self.project)) for name, dates in self.ranges.items()}
+        if sum(self.lengths.values()) * len(self.series) > MAX_POINTS:
+            message = f"The answer would have more than {MAX_POINTS} data points."
+            raise Invalid(message, attr=self.fields.attr("interval"))
+
+    def answer(self) -> dict[str, Json]:
+        """Return a number of actors for each number of intervals, for each series and range."""
+        return {
+            "results": [self._item(series, name) for name in self.ranges for series in self.series],
+            "resolved_date_range": self.resolved(self.dates),
+        }
+
+    def row_query(self, series: Series, dates: DateRange, intervals: int) -> StickinessQuery:
+        """Return the question who was active in exactly so many intervals."""
+        entity = series.entity
+        return StickinessQuery(
+            scope=self.scope(dates, group_type_index=entity.math_group_type_index),
+            entity=entity,
+            interval=self.step,
+            intervals=intervals,
+            week_start=self.project.week_start_day,
+        )
+
+    def _item(self, series: Series, name: str) -> dict[str, Json]:
+        counts = stickiness_counts(self.row_query(series, self.ranges[name], 0))
+        days = list(range(1, self.lengths[name] + 1))
+        data = [scaled(counts.get(day, 0), self.sampling) for day in days]
+        count = sum(data)
+        if self.cumulative:
+            data = [sum(data[place:]) for place in range(len(data))]
+        more = " or more" if self.cumulative else ""
+        shown: dict[str, Json] = {
+            "action": {
+                "order": series.order, "type": series.entity.type, "name": series.name, "id": series.entity.id
+            },
+            "label": series.name,
+            "count": plain(count),
+            "data": [plain(number) for number in data],
+            "days": days,
+            "labels": [f"{day} {self.step}{'' if day == 1 else 's'}{more}" for day in days],
+        }  # fmt: skip
+        if len(self.ranges) > 1:
+            shown |= {"compare": True, "compare_label": name}
+        return shown
