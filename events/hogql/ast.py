@@ -73,10 +73,11 @@ class Alias(Expr):
 
 @dataclass(frozen=True, slots=True)
 class OrderExpr(Expr):
-    """One item of ORDER BY."""
+    """One item of ORDER BY; `nulls` is None where the text leaves it to ClickHouse, which puts them last."""
 
     expr: Expr
     order: Literal["ASC", "DESC"] = "ASC"
+    nulls: Literal["FIRST", "LAST"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +247,13 @@ class WindowFunction(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class GroupingSet(Expr):
+    """One of `GROUPING SETS ((a, b), ())`; only in `group_by`, with `group_by_mode` grouping_sets."""
+
+    exprs: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnsExpr(Expr):
     """`*`, `table.*`, `COLUMNS('regex')`, `* EXCLUDE (..) REPLACE (..)`."""
 
@@ -309,7 +317,7 @@ class LimitByExpr(Node):
 
 @dataclass(frozen=True, slots=True)
 class SelectQuery(Expr):
-    """One SELECT."""
+    """One SELECT. `group_by_mode` is None, all, rollup, cube or grouping_sets; `with_totals` goes with any of them."""
 
     select: tuple[Expr, ...]
     distinct: bool = False
@@ -321,6 +329,7 @@ class SelectQuery(Expr):
     where: Expr | None = None
     group_by: tuple[Expr, ...] = ()
     group_by_mode: str | None = None
+    with_totals: bool = False
     having: Expr | None = None
     qualify: Expr | None = None
     window_exprs: tuple[tuple[str, WindowExpr], ...] = ()

@@ -18,3 +18,7 @@ class HogQLSyntaxError(HogQLError):
 
 class HogQLResolutionError(HogQLError):
     """A name, type, function or placeholder is unknown or used as it cannot be."""
+
+
+class HogQLBusyError(HogQLError):
+    """Too many long statements are being parsed at the same time: later it may work. No mistake of the caller."""
