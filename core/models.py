@@ -4,6 +4,7 @@ from core.access.models import PersonalAPIKey
 from core.actions.models import Action
 from core.activity.models import ActivityLog
 from core.cohorts.models import Cohort, CohortPerson, CohortUpload
+from core.definitions.models import PropertyDefinition
 from core.deletions.models import DeletionRequest, DeletionRun
 from core.folders.models import PersistedFolder
 from core.idempotency.models import IdempotentAnswer
@@ -61,6 +62,7 @@ __all__ = [
     "PluginJob",
     "PluginSourceFile",
     "Project",
+    "PropertyDefinition",
     "Role",
     "RoleMembership",
     "SeenEvent",

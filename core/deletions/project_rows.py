@@ -57,6 +57,7 @@ STORES: Final = (
     Store("postgres.person_tombstones", "core_persontombstone", ("person_uuid",)),
     Store("postgres.groups", "core_group", ("group_type_index", "group_key")),
     Store("postgres.group_types", "core_grouptype", ("group_type_index",)),
+    Store("postgres.property_definitions", "core_propertydefinition"),
     Store("postgres.imports", "core_importprogress", ("content_hash",)),
     Store("postgres.plugin_deliveries", "core_plugindelivery"),
     Store("postgres.plugin_delivery_counts", "core_plugindeliverycount"),

@@ -1,15 +1,16 @@
 """The one door for events: a batch becomes person state, event rows and outbox rows in one transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 import orjson
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from core.definitions.services import Sighting, property_definitions_add
 from core.outbox.services import outbox_add, outbox_nudge
 from core.persons import groups
 from core.persons.process import EventProcessor, IngestionWarning, NewEvent
@@ -17,6 +18,7 @@ from core.persons.store import RacedError, roster_load, roster_save
 from core.plugins.deliveries.services import deliveries_add
 from core.tenancy.holding import team_hold
 from core.tenancy.statements import execute
+from events.hogql.context import PropertyOf
 from events.rows import Row, Table, warning_row
 
 __all__ = ["IngestResult", "IngestTeam", "IngestionWarning", "NewEvent", "events_ingest", "seen_events_prune"]
@@ -86,6 +88,7 @@ def _ingest_once(team: IngestTeam, events: Sequence[NewEvent], warnings: Sequenc
     rows[Table.PERSON_PROPERTY_UPDATES] = processor.update_rows
     group_rows, group_warnings = groups.groups_save(team.id, fresh)
     rows[Table.GROUPS] = group_rows
+    property_definitions_add(team.id, _sightings(fresh, group_rows))
     all_warnings = (*warnings, *processor.warnings, *group_warnings)
     rows[Table.INGESTION_WARNINGS] = _warning_rows(team.id, clock, all_warnings)
     outbox_add(rows)
@@ -113,6 +116,17 @@ def _unseen(team_id: int, events: Sequence[NewEvent]) -> list[NewEvent]:
             new.remove(event.uuid)
             fresh.append(event)
     return fresh
+
+
+def _sightings(events: Iterable[NewEvent], group_rows: Iterable[Row]) -> Iterator[Sighting]:
+    """Yield the properties whose keys are to be defined; those of `$groupidentify` are about the group only."""
+    for event in events:
+        if event.event != "$groupidentify":
+            yield "event", event.properties
+            yield "person", event.set
+            yield "person", event.set_once
+    for row in group_rows:
+        yield cast("PropertyOf", f"group_{row['group_type_index']}"), orjson.loads(row["properties"])
 
 
 def _distinct_ids(events: Iterable[NewEvent]) -> set[str]:
