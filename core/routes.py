@@ -32,6 +32,7 @@ from core.plugins.views.configs import (
 from core.plugins.views.logs import PluginLogViewSet
 from core.plugins.views.plugins import PluginViewSet
 from core.projects.views import EnvironmentViewSet, ProjectEnvironmentViewSet, ProjectViewSet
+from core.query.views import QueryViewSet
 from core.roles.views import RoleMembershipViewSet, RoleViewSet
 from core.users.views import PersonalAPIKeyViewSet, UserViewSet
 
@@ -78,6 +79,7 @@ RESOURCES: tuple[Resource, ...] = (
         "pipeline_transformation_configs", TransformationConfigViewSet, scope="plugin", trees=(PROJECT, ENVIRONMENT)
     ),
     Resource("pipeline_import_apps_configs", ImportAppConfigViewSet, scope="plugin", trees=(PROJECT, ENVIRONMENT)),
+    Resource("query", QueryViewSet, scope="query", trees=(PROJECT, ENVIRONMENT)),
     Resource("plugins", PluginViewSet, scope="plugin", trees=(ORGANIZATION,)),
     Resource("persisted_folder", PersistedFolderViewSet, scope="persisted_folder", trees=(PROJECT, ENVIRONMENT)),
     Resource("projects", ProjectViewSet, scope="project", trees=(TOP, ORGANIZATION)),
@@ -195,7 +197,13 @@ def _router() -> SimpleRouter:
         DynamicRoute("{prefix}/{url_path}", name="", detail=False, initkwargs={}),
         RestRoute(
             "{prefix}/{lookup}",
-            {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"},
+            {
+                "get": "retrieve",
+                "post": "create_of_kind",
+                "put": "update",
+                "patch": "partial_update",
+                "delete": "destroy",
+            },
             name="",
             detail=True,
             initkwargs={"suffix": "Instance"},

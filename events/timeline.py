@@ -1,23 +1,28 @@
 """How the person properties stored on a person's events changed over a window of time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
+
+from django.conf import settings
 
 from events import client
 from events.errors import QueryTooBig
 from events.filters.event_clickhouse import EventColumns, event_condition
+from events.filters.tree import has_hogql
 from events.history import Ids
 from events.history_batch import named_ids
 from events.insights.entities import EventMatch
+from events.insights.statement import foreign_rows
 from events.rows import clickhouse_time
 
 QUERY_MEMORY_BYTES: Final = 1024 * 1024 * 1024
 # Person properties may be large: what does not fit is asked for in halves, and all points together have a limit.
 QUERY_RESULT_BYTES: Final = 32 * 1024 * 1024
 ANSWER_BYTES: Final = 64 * 1024 * 1024
+_FEW_BYTES: Final[Mapping[str, str | int]] = {"max_result_bytes": QUERY_RESULT_BYTES, "result_overflow_mode": "throw"}
 
 # The hashes are what the table is ordered by after date and event. A row that was delivered twice counts once.
 _ROWS: Final = """
@@ -42,14 +47,12 @@ _POINTS: Final = f"""
         WINDOW before AS (ORDER BY number ROWS BETWEEN 1 PRECEDING AND CURRENT ROW))
     WHERE opens
     ORDER BY number
-    LIMIT {{limit:UInt32}}
-    SETTINGS max_memory_usage = {QUERY_MEMORY_BYTES}"""  # noqa: S608 constants only
+    LIMIT {{limit:UInt32}}"""  # noqa: S608 constants only
 _STATE: Final = "sipHash128(arrayMap(key -> JSONExtractRaw(person_properties, key), {keys:Array(String)}))"
 
 _PROPERTIES: Final = f"""
     SELECT toString(uuid), timestamp, any(person_properties) {_ROWS} AND uuid IN {{uuids:Array(UUID)}}
-    GROUP BY uuid, timestamp
-    SETTINGS max_result_bytes = {QUERY_RESULT_BYTES}, result_overflow_mode = 'throw'"""
+    GROUP BY uuid, timestamp"""
 
 _FIRST_DAY: Final = """
     SELECT toDate(timestamp) AS day FROM events
@@ -95,7 +98,7 @@ def timeline(window: Window, *, keys: Sequence[str], limit: int) -> list[Point]:
         return []
     sql, parameters = _bound(window, _POINTS.replace("<state>", _STATE if keys else "1"))
     parameters |= {"limit": limit + 1, **({"keys": list(keys)} if keys else {})}
-    rows = client.query(sql, parameters).rows
+    rows = _asked(window, sql, parameters, {"max_memory_usage": QUERY_MEMORY_BYTES})
     if len(rows) > limit:
         raise TooManyPointsError
     texts: dict[tuple[str, datetime], str] = {}
@@ -116,6 +119,15 @@ def first_day(*, team_id: int, since: datetime) -> date | None:
     """Return the UTC day of the team's earliest event that is not before `since`."""
     rows = client.query(_FIRST_DAY, {"team_id": team_id, "since": clickhouse_time(since)}).rows
     return rows[0][0] if rows else None
+
+
+def _asked(
+    window: Window, sql: str, parameters: dict[str, Any], limits: Mapping[str, str | int]
+) -> list[tuple[Any, ...]]:
+    if any(has_hogql(match.filter) for match in window.matches or ()):
+        seconds = settings.CLICKHOUSE_QUERY_TIMEOUT_SECONDS
+        return foreign_rows(sql, parameters, query_id=f"timeline-{uuid4()}", seconds=seconds)
+    return client.query(sql, parameters, settings=limits).rows
 
 
 def _bound(window: Window, template: str) -> tuple[str, dict[str, Any]]:
@@ -156,7 +168,7 @@ def _properties(window: Window, uuids: Sequence[str]) -> Iterator[tuple[str, dat
         return
     sql, parameters = _bound(window, _PROPERTIES)
     try:
-        yield from client.query(sql, {**parameters, "uuids": list(uuids)}).rows
+        yield from _asked(window, sql, {**parameters, "uuids": list(uuids)}, _FEW_BYTES)
     except QueryTooBig:
         if len(uuids) == 1:
             raise

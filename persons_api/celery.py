@@ -15,6 +15,7 @@ TASK_MODULES = (
     "tasks.idempotency",
     "tasks.outbox",
     "tasks.plugins",
+    "tasks.query",
 )
 
 app = Celery("persons_api", include=TASK_MODULES)

@@ -7,6 +7,7 @@ and taking it out again costs more than a look-up by key.
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
@@ -72,6 +73,18 @@ class Place:
         wrapper, self._wrapper = self._wrapper, None
         if wrapper is not None:
             self._places.give_back(wrapper)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Give the place back for the block, and wait for one after it."""
+        if self.left:
+            yield
+            return
+        self.leave()
+        try:
+            yield
+        finally:
+            self._wrapper = self._places.take()
 
 
 class HeldPlace:

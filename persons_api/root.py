@@ -97,8 +97,8 @@ def _title(kind: str, name: str) -> str:
 
 def _links(base: str, tree: Tree, place: Place) -> Iterator[Link]:
     for resource in RESOURCES:
-        # Questions about a resource that has a link of its own have no page.
-        has_page = hasattr(resource.viewset, "list") or hasattr(resource.viewset, "retrieve")
+        # Questions, which are POSTs or about a resource that has a link of its own, have no page.
+        has_page = hasattr(resource.viewset, "list") or resource.prefix == "users"
         if tree not in resource.trees or not has_page:
             continue
         # Nobody lists users: everyone sees oneself.

@@ -25,6 +25,10 @@ DATABASE_URL = env.text("DATABASE_URL") or _embedded_urls.get(
     "DATABASE_URL", f"postgresql://postgres@/persons_api?host={DATA_DIR}/run"
 )
 CLICKHOUSE_URL = env.text("CLICKHOUSE_URL") or _embedded_urls.get("CLICKHOUSE_URL", "http://127.0.0.1:1/persons_api")
+# The user of HogQL statements, who may only read (docs/operations.md); the embedded ClickHouse has one of its own.
+CLICKHOUSE_QUERY_URL = env.text("CLICKHOUSE_QUERY_URL") or (
+    "" if env.text("CLICKHOUSE_URL") else _embedded_urls.get("CLICKHOUSE_QUERY_URL", "http://127.0.0.1:1/persons_api")
+)
 REDIS_URL = env.text("REDIS_URL") or _embedded_urls.get("REDIS_URL", "redis://127.0.0.1:1/0")
 CLICKHOUSE_CLUSTER = env.text("CLICKHOUSE_CLUSTER")
 CLICKHOUSE_QUERY_TIMEOUT_SECONDS = env.integer("CLICKHOUSE_QUERY_TIMEOUT_SECONDS", 30, minimum=1)
@@ -160,6 +164,7 @@ RATE_LIMITS = {
     "sustained": env.rate("RATE_LIMIT_SUSTAINED", "4800/hour"),
     "clickhouse_burst": env.rate("RATE_LIMIT_CLICKHOUSE_BURST", "240/minute"),
     "clickhouse_sustained": env.rate("RATE_LIMIT_CLICKHOUSE_SUSTAINED", "1200/hour"),
+    "hogql": env.rate("RATE_LIMIT_HOGQL", "120/hour"),
 }
 RATE_LIMITING_ALLOW_LIST_TEAMS = env.integers("RATE_LIMITING_ALLOW_LIST_TEAMS")
 
@@ -169,6 +174,17 @@ LIST_QUERY_TIMEOUT_SECONDS = env.integer("LIST_QUERY_TIMEOUT_SECONDS", 10, minim
 INSIGHT_QUERY_TIMEOUT_SECONDS = env.integer("INSIGHT_QUERY_TIMEOUT_SECONDS", 60, minimum=1)
 INSIGHT_MEMORY_MB = env.integer("INSIGHT_MEMORY_MB", 2048, minimum=64)
 INSIGHT_CACHE_SECONDS = env.integer("INSIGHT_CACHE_SECONDS", 300, minimum=0)
+# Queries (docs/hogql.md): seconds that ClickHouse may work on one, while the caller waits and in the background.
+QUERY_TIMEOUT_SECONDS = env.integer("QUERY_TIMEOUT_SECONDS", 60, minimum=1)
+QUERY_BACKGROUND_TIMEOUT_SECONDS = env.integer("QUERY_BACKGROUND_TIMEOUT_SECONDS", 600, minimum=1)
+QUERY_MEMORY_MB = env.integer("QUERY_MEMORY_MB", 2048, minimum=64)
+QUERY_MAX_RESULT_MB = env.integer("QUERY_MAX_RESULT_MB", 64, minimum=1, maximum=1024)
+# How many queries of one project run at once, and for how long one more waits for its turn.
+QUERY_CONCURRENCY_PER_PROJECT = env.integer("QUERY_CONCURRENCY_PER_PROJECT", 3, minimum=1)
+QUERY_CONCURRENCY_WAIT_SECONDS = env.integer("QUERY_CONCURRENCY_WAIT_SECONDS", 10)
+# For how long answers are kept, fresh or not; 0 keeps none.
+QUERY_CACHE_SECONDS = env.integer("QUERY_CACHE_SECONDS", 7 * 24 * 60 * 60, minimum=0)
+QUERY_LOG_RETENTION_DAYS = env.integer("QUERY_LOG_RETENTION_DAYS", 90, minimum=1, maximum=36_500)
 EXPORTS_AT_ONCE = env.integer("EXPORTS_AT_ONCE", 2, minimum=1, maximum=64)
 EXPORT_MAX_SECONDS = env.integer("EXPORT_MAX_SECONDS", 1800, minimum=1)
 EXPORT_STALL_SECONDS = env.integer("EXPORT_STALL_SECONDS", 30, minimum=1)

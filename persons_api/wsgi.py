@@ -2,15 +2,18 @@
 
 import io
 import os
+import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
-from core.api.leaving import LEAVE_PLACE
+from core.api.leaving import CLIENT_SOCKETS, LEAVE_PLACE, pause_of_place
 from persons_api import celery_app
+from persons_api.clients import client_sockets
 from persons_api.places import HeldPlace, Place, Places, leave_connections_alone
 
 MAX_BODY_BYTES: Final = 28 * 1024 * 1024
@@ -50,6 +53,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     receive_body(environ)
     place = Place(_places)
     environ[LEAVE_PLACE] = place.leave
+    environ[CLIENT_SOCKETS] = partial(client_sockets, environ, time.monotonic())
+    pause_of_place.set(place.paused)
     held = False
     try:
         response = _django(environ, start_response)

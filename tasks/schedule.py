@@ -16,7 +16,8 @@ task_soft_time_limit = 870
 timezone = "UTC"
 
 # Receivers of strangers may be slow: what talks to them has a worker of its own, so that the outbox never waits.
-task_routes = {"tasks.plugins.*": {"queue": "plugins"}}
+# Queries in the background may take minutes, so they have one too.
+task_routes = {"tasks.plugins.*": {"queue": "plugins"}, "tasks.query.*": {"queue": "queries"}}
 
 beat_schedule = {
     "outbox-drain": {

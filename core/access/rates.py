@@ -11,6 +11,7 @@ MAX_REQUESTS: Final = 100_000
 
 EVERY_REQUEST: Final = ("burst", "sustained")
 CLICKHOUSE_READS: Final = ("clickhouse_burst", "clickhouse_sustained")
+HOGQL: Final = ("hogql",)
 
 _SECONDS: Final = {
     "s": 1, "sec": 1, "second": 1,

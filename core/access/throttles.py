@@ -54,6 +54,9 @@ class RateLimitThrottle(BaseThrottle):
             return True
         route: Route | None = getattr(view, "route", None)
         names = EVERY_REQUEST if route is None else route.limits.get(request.method or "", EVERY_REQUEST)
+        limits_of = getattr(view, "limits_of", None)
+        if limits_of is not None:
+            names = limits_of(request) or names
         limits, windows = _windows(names, team, _caller(access, request))
         hit = windows_at(settings.REDIS_URL).hit(windows) if windows else None
         if hit is None:

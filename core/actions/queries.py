@@ -10,6 +10,7 @@ import orjson
 from core.actions.steps import steps_matches
 from core.api.errors import Invalid
 from core.api.params import MAX_INTEGER_ID
+from core.filters.hogql import hogql_reader
 from core.filters.reading import known_cohorts
 from core.tenancy.answers import user_basic
 from core.tenancy.statements import fetch_row, fetch_rows
@@ -93,19 +94,22 @@ def action_matches(*, team_id: int, ids: Collection[int]) -> dict[int, tuple[Eve
     """Return what each of the team's actions matches, one match per step, by id; one statement for all.
 
     Actions that are deleted or not of the team are absent; one without steps has no match. Relative dates count from
-    now. Cohorts deleted since match nothing; one more statement asks for them where steps name any. Raises Invalid
-    (attr `actions`) for an action that the project's path cleaning rules have made unusable.
+    now. Cohorts deleted since match nothing; one more statement asks for them where steps name any, and some for what
+    HogQL names. Raises Invalid (attr `actions`) for an action that has become unusable, by the project's path cleaning
+    rules or because its HogQL names what is no more.
     """
     wanted = sorted({number for number in ids if 0 <= number <= MAX_INTEGER_ID})
     if not wanted:
         return {}
     now = datetime.now(UTC)
     matches: dict[int, tuple[EventMatch, ...]] = {}
-    for number, steps, rules in fetch_rows(_STEPS, [team_id, wanted]):
+    stored = [(number, orjson.loads(steps), rules) for number, steps, rules in fetch_rows(_STEPS, [team_id, wanted])]
+    hogql = hogql_reader([steps for _, steps, _ in stored], team_id=team_id)
+    for number, steps, rules in stored:
         listed = orjson.loads(rules) if rules else None
         usable = [rule for rule in listed if isinstance(rule, dict)] if isinstance(listed, list) else []
         try:
-            matches[number] = steps_matches(orjson.loads(steps), now=now, path_rules=usable)
+            matches[number] = steps_matches(steps, now=now, path_rules=usable, hogql=hogql)
         except FilterError as error:
             message = f"Action {number} cannot be used: {error.message}"
             raise Invalid(message, attr="actions") from error

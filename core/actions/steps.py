@@ -12,8 +12,9 @@ from typing import Any, Final
 from core.api.errors import Invalid
 from core.api.json import dumps
 from core.api.params import text_value
+from core.filters.hogql import hogql_reader
 from core.filters.reading import check_cohorts, path_rules_for
-from events.filters.grammar import Filter, FilterError, FilterGroup, cohort_ids, read_filters
+from events.filters.grammar import Filter, FilterError, FilterGroup, HogQLReader, cohort_ids, read_filters
 from events.insights.entities import EventMatch
 
 MAX_STEPS: Final = 50
@@ -55,22 +56,29 @@ def steps_read(value: object, *, team_id: int) -> list[dict[str, Any]]:
     if len(dumps(steps)) > MAX_BYTES:
         message = f"The steps may not exceed {MAX_BYTES} bytes."
         raise Invalid(message, code="max_length", attr="steps")
-    rules = path_rules_for(steps, team_id=team_id)
+    rules, hogql = path_rules_for(steps, team_id=team_id), hogql_reader(steps, team_id=team_id)
     named: set[int] = set()
     for number, step in enumerate(steps):
         for field, condition in _conditions(step):
             attr = f"steps__{number}__{field}"
-            wanted = _checked(condition, attr, rules)
+            wanted = _checked(condition, attr, rules, hogql)
             named |= cohort_ids(wanted) if wanted is not None else set()
     # A statement has room for the conditions of one filter, so that is what all steps together may have.
-    _checked(_any_of(steps), "steps", rules)
+    _checked(_any_of(steps), "steps", rules, hogql)
     check_cohorts(named, team_id=team_id, attr="steps")
     return steps
 
 
-def steps_matches(steps: Iterable[Mapping[str, Any]], *, now: datetime, path_rules: Rules) -> tuple[EventMatch, ...]:
-    """Return one match for each stored step; raises FilterError when a project's path rules cannot be used."""
-    return tuple(EventMatch(step["event"] or None, _joined(step, now=now, path_rules=path_rules)) for step in steps)
+def steps_matches(
+    steps: Iterable[Mapping[str, Any]], *, now: datetime, path_rules: Rules, hogql: HogQLReader
+) -> tuple[EventMatch, ...]:
+    """Return one match for each stored step.
+
+    Raises FilterError when a project's path rules cannot be used, or HogQL names what is no more.
+    """
+    return tuple(
+        EventMatch(step["event"] or None, _joined(step, now=now, path_rules=path_rules, hogql=hogql)) for step in steps
+    )
 
 
 def _read(step: object, attr: str) -> dict[str, Any]:
@@ -125,16 +133,17 @@ def _any_of(steps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"type": "OR", "values": [_all_of(step) for step in steps]}
 
 
-def _checked(condition: object, attr: str, rules: Rules) -> Filter | None:
+def _checked(condition: object, attr: str, rules: Rules, hogql: HogQLReader) -> Filter | None:
     try:
-        return read_filters(condition, scope="event", path_rules=rules)
+        return read_filters(condition, scope="event", path_rules=rules, hogql=hogql)
     except FilterError as error:
         raise Invalid(error.message, attr=attr) from error
 
 
-def _joined(step: Mapping[str, Any], *, now: datetime, path_rules: Rules) -> Filter | None:
+def _joined(step: Mapping[str, Any], *, now: datetime, path_rules: Rules, hogql: HogQLReader) -> Filter | None:
     wanted = [
-        read_filters(condition, scope="event", now=now, path_rules=path_rules) for _, condition in _conditions(step)
+        read_filters(condition, scope="event", now=now, path_rules=path_rules, hogql=hogql)
+        for _, condition in _conditions(step)
     ]
     present = tuple(one for one in wanted if one is not None)
     if not present:

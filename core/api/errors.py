@@ -184,6 +184,8 @@ def problem_of(error: BaseException) -> Problem:
         return _rest_problem(error)
     if isinstance(error, ValidationError):
         return Problem(400, Invalid.type, Invalid.code, " ".join(error.messages))
+    if isinstance(error, event_errors.QueryMistake):
+        return Problem(400, Invalid.type, error.code_name, error.message)
     for kinds, problem in _PROBLEMS:
         if isinstance(error, kinds):
             return problem

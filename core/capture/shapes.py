@@ -7,8 +7,8 @@ from uuid import UUID
 
 import orjson
 
+from core.api.uuids import new_uuid
 from core.capture.refusals import malformed, token_invalid, token_missing, tokens_inconsistent, too_big
-from core.capture.uuids import new_event_uuid
 
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_NAME = 200
@@ -182,7 +182,7 @@ def _distinct_id(raw: RawEvent, properties: dict[str, Any]) -> str:
 
 def _uuid(value: Any) -> UUID:  # noqa: ANN401 any JSON value
     if value is None or value == "":
-        return new_event_uuid()
+        return new_uuid()
     uuid = parse_uuid(value)
     if uuid is None:
         raise malformed(_HYDRATION + "uuid is not a UUID")

@@ -20,10 +20,12 @@ from core.cohorts.definitions import definition_filter
 from core.cohorts.membership import Member, members_add, members_remove
 from core.cohorts.services import cohort_lock, dependents_wish
 from core.cohorts.uploading import upload_part_add
+from core.filters.person_sets import with_persons_found
 from core.filters.postgres import condition
 from core.outbox.services import outbox_add, outbox_nudge
 from core.tenancy.holding import TeamGoneError, team_hold
 from core.tenancy.statements import execute
+from events.errors import QueryMistake
 from events.filters.grammar import Filter, FilterError
 from events.rows import Table
 
@@ -128,7 +130,9 @@ def cohorts_calculate(*, seconds: float) -> bool:
         except Exception as error:
             log.exception("cohort_calculation_failed", cohort=claim.cohort_id)
             text = (
-                error.message if isinstance(error, FilterError) else f"The calculation failed: {type(error).__name__}"
+                error.message
+                if isinstance(error, FilterError | QueryMistake)
+                else f"The calculation failed: {type(error).__name__}"
             )
             waits = [text[:400], RETRY_SECONDS, RETRY_AT_MOST_SECONDS]
             execute(_FAIL, [*waits, claim.cohort_id, claim.lease])
@@ -149,6 +153,7 @@ def cohort_claim() -> Claim | None:
 
 def portion_calculate(claim: Claim) -> bool:
     """Do one portion in one transaction; return whether more is left. Raises LeaseLostError and TeamGoneError."""
+    portion = None if claim.is_static or claim.deleted else _portion(claim)
     with transaction.atomic():
         execute(_PATIENCE)
         team_hold(claim.team_id)
@@ -156,22 +161,40 @@ def portion_calculate(claim: Claim) -> bool:
             raise LeaseLostError
         if claim.is_static:
             more = upload_part_add(team_id=claim.team_id, cohort_id=claim.cohort_id)
-        elif claim.deleted:
+        elif portion is None:
             more = _members_erase(claim)
         else:
-            more = _members_compare(claim)
+            more = _members_compare(claim, portion)
     if not more:
         _finish(claim)
     return more
 
 
-def _members_compare(claim: Claim) -> bool:
-    """Bring the members among the next persons, in the order of UUIDs, in line with the filters."""
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    """The next persons, in the order of UUIDs up to `until` (None: all), and whom of them the cohort has."""
+
+    after: UUID
+    until: UUID | None
+    wanted: Filter | None
+
+
+def _portion(claim: Claim) -> _Portion:
+    """Find the next portion. ClickHouse is asked what HogQL filters mean, so this is in no transaction."""
     after = claim.progress or _FIRST
     ends = execute(_PORTION_END, [claim.team_id, after, PORTION - 1])
     until = ends[0][0] if ends else None
-    parameters = {"cohort_id": claim.cohort_id, "team_id": claim.team_id, "after": after, "until": until}
-    sql = _changed_sql(definition_filter(claim.filters, team_id=claim.team_id), parameters, bounded=until is not None)
+    wanted = definition_filter(claim.filters, team_id=claim.team_id)
+    if wanted is not None:
+        wanted = with_persons_found(wanted, after=after, until=until)
+    return _Portion(after, until, wanted)
+
+
+def _members_compare(claim: Claim, portion: _Portion) -> bool:
+    """Bring the members among the persons of a portion in line with the filters."""
+    until = portion.until
+    parameters = {"cohort_id": claim.cohort_id, "team_id": claim.team_id, "after": portion.after, "until": until}
+    sql = _changed_sql(portion.wanted, parameters, bounded=until is not None)
     joined: list[Member] = []
     gone: list[Member] = []
     for person_id, uuid, joins in execute(sql, parameters):

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from core.api.errors import Invalid
 from core.api.json import dumps
+from core.filters.hogql import hogql_reader
 from core.filters.reading import path_rules_for, read_filter_parameter
 from core.tenancy.statements import execute
 from events.filters.grammar import Filter, cohort_ids, read_filters
@@ -67,7 +68,12 @@ def definition_filter(stored: Mapping[str, Any], *, team_id: int) -> Filter | No
     """Return the filter of a stored definition; None, a cohort without conditions, has nobody in it."""
     if not stored:
         return None
-    return read_filters(stored["properties"], path_rules=path_rules_for(stored["properties"], team_id=team_id))
+    properties = stored["properties"]
+    return read_filters(
+        properties,
+        path_rules=path_rules_for(properties, team_id=team_id),
+        hogql=hogql_reader(properties, team_id=team_id, table="persons"),
+    )
 
 
 def _checked(team_id: int, attr: str, stored: dict[str, Any], groups: Any) -> Definition:  # noqa: ANN401 any JSON value
@@ -76,7 +82,7 @@ def _checked(team_id: int, attr: str, stored: dict[str, Any], groups: Any) -> De
         raise Invalid(message, code="max_length", attr=attr)
     if any(leaf.get("type") == "behavioral" for leaf in _objects(stored["properties"])):
         raise Invalid(NO_EVENTS, attr=attr)
-    wanted = read_filter_parameter(stored["properties"], attr=attr, team_id=team_id)
+    wanted = read_filter_parameter(stored["properties"], attr=attr, team_id=team_id, asks=False)
     named = sorted(cohort_ids(wanted)) if wanted is not None else []
     return Definition(filters=stored, groups=groups, depends_on=named)
 

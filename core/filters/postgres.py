@@ -20,6 +20,7 @@ from events.filters.predicates import (
     Predicate,
     VersionWithin,
 )
+from events.filters.tree import PersonsFilter
 
 
 def condition(
@@ -28,23 +29,26 @@ def condition(
     *,
     properties: LiteralString = "p.properties",
     person_id: LiteralString = "p.id",
+    uuid: LiteralString = "p.uuid",
 ) -> LiteralString:
     """Return the condition with `%(f0)s`-like parameters, whose values go into `parameters`.
 
-    `properties` is an expression that gives a jsonb object, `person_id` one that gives `core_person.id`.
+    `properties` is an expression that gives a jsonb object, `person_id` and `uuid` those that give `core_person.id`
+    and its UUID. HogQL filters must have become persons (`core.filters.person_sets`).
     FilterError for a regular expression that Postgres cannot have.
     """
     # Only constants of this package and names of parameters make the text.
-    return _Compiler(parameters, properties, person_id).compile(wanted)
+    return _Compiler(parameters, properties, person_id, uuid).compile(wanted)
 
 
 class _Compiler:
     """Writes one condition; every key and every value becomes a parameter."""
 
-    def __init__(self, parameters: dict[str, Any], properties: str, person_id: str) -> None:
+    def __init__(self, parameters: dict[str, Any], properties: str, person_id: str, uuid: str) -> None:
         self._parameters = parameters
         self._properties = properties
         self._person_id = person_id
+        self._uuid = uuid
 
     def compile(self, wanted: Filter) -> str:
         """Return the condition of a filter."""
@@ -57,6 +61,8 @@ class _Compiler:
                 f" WHERE member.cohort_id = ANY({self._bind(list(wanted.cohort_ids))}::bigint[])"
                 f" AND member.person_id = {self._person_id}))"
             )
+        if isinstance(wanted, PersonsFilter):
+            return f"({self._uuid} = ANY({self._bind(sorted(wanted.uuids))}::uuid[]))"
         if not isinstance(wanted, PropertyFilter) or wanted.type != "person":
             raise TypeError(wanted)
         return f"(NOT {self._property(wanted)})" if wanted.negated else self._property(wanted)

@@ -6,8 +6,11 @@ from typing import Any, Final
 
 from core.api.errors import Invalid
 from core.api.json import dumps, loads
+from core.filters.hogql import hogql_reader
+from core.filters.person_sets import with_nobody_found, with_persons_found
 from core.filters.postgres import condition
 from core.tenancy.statements import fetch_row, fetch_rows
+from events.errors import QueryMistake
 from events.filters.grammar import MAX_BYTES, Filter, FilterError, cohort_ids, read_filters
 from events.filters.tree import with_cohorts
 
@@ -20,10 +23,11 @@ def read_filter_parameter(
     attr: str = "properties",
     team_id: int,
     now: datetime | None = None,
+    asks: bool = True,
 ) -> Filter | None:
     """Return the filter in a parameter (JSON text, or a value parsed already); None when it restricts nothing.
 
-    `now` is what relative dates count from.
+    `now` is what relative dates count from. With `asks`, ClickHouse is asked now which persons HogQL means.
     Raises Invalid, with `attr`, for what is no JSON or no filter and for cohorts that the team does not have.
     """
     if isinstance(value, str | bytes):
@@ -31,15 +35,25 @@ def read_filter_parameter(
             return None
         value = _parsed(value, attr)
     try:
-        wanted = read_filters(value, now=now, path_rules=path_rules_for(value, team_id=team_id))
+        wanted = read_filters(
+            value,
+            now=now,
+            path_rules=path_rules_for(value, team_id=team_id),
+            hogql=hogql_reader(value, team_id=team_id, table="persons"),
+        )
         if wanted is not None:
             # What Postgres cannot have is the caller's fault too, and known only now.
-            condition(wanted, {})
+            condition(with_nobody_found(wanted), {})
     except FilterError as error:
         raise Invalid(error.message, attr=attr) from error
     if wanted is not None:
         check_cohorts(cohort_ids(wanted), team_id=team_id, attr=attr)
-    return wanted
+    if wanted is None or not asks:
+        return wanted
+    try:
+        return with_persons_found(wanted)
+    except (FilterError, QueryMistake) as error:
+        raise Invalid(error.message, attr=attr) from error
 
 
 def path_rules_for(value: object, *, team_id: int) -> Sequence[Mapping[str, Any]]:

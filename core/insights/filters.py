@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from core.api.errors import Invalid
+from core.filters.hogql import hogql_reader
 from core.filters.reading import known_cohorts_only
 from core.insights.parameters import Parameters, structured_value
 from core.insights.project import InsightProject
@@ -16,10 +17,18 @@ MIXED: Final = "Property list cannot contain both PropertyGroup and Property obj
 MAX_SEARCH: Final = 1000
 
 
-def read_filter(value: Any, *, attr: str, project: InsightProject, now: datetime | None = None) -> Filter | None:  # noqa: ANN401 any JSON value
+def read_filter(
+    value: Any,  # noqa: ANN401 any JSON value
+    *,
+    attr: str,
+    project: InsightProject,
+    now: datetime | None = None,
+    values: bool = False,
+) -> Filter | None:
     """Return the filter on events in a JSON value, or JSON text of one; None when it restricts nothing.
 
-    `now` is what relative dates in filters count from. Raises Invalid, with the texts of insight_actors.md 3.5.
+    `now` is what relative dates in filters count from; with `values`, filters on values of HogQL expressions
+    (`hogql_value`), which this server makes, are read too. Raises Invalid, with the texts of insight_actors.md 3.5.
     """
     try:
         parsed = structured_value(value, attr=attr)
@@ -30,7 +39,13 @@ def read_filter(value: Any, *, attr: str, project: InsightProject, now: datetime
     if not isinstance(parsed, Mapping | list | None):
         raise Invalid(UNPARSABLE)
     try:
-        wanted = read_filters(parsed, scope="event", now=now, path_rules=project.path_cleaning_filters)
+        wanted = read_filters(
+            parsed,
+            scope="event",
+            now=now,
+            path_rules=project.path_cleaning_filters,
+            hogql=hogql_reader(parsed, team_id=project.team_id, values=values),
+        )
     except FilterError as error:
         raise Invalid(error.message, attr=None if error.message == MIXED else attr) from error
     return None if wanted is None else known_cohorts_only(wanted, team_id=project.team_id)

@@ -66,7 +66,7 @@ def read_funnel(
         order=order,
         window=_window(params),
         exclusions=_exclusions(params, project, steps, order),
-        breakdown=read_breakdown(params, steps=len(steps)),
+        breakdown=read_breakdown(params, project, steps=len(steps)),
         entrance=_entrance(params, project, now) if trend else None,
     )
     if params.flag("include_final_matching_events"):

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from core.api.errors import Invalid
+from core.filters.hogql import read_expression
 from core.insights.parameters import Parameters, whole_number
+from core.insights.project import InsightProject
 from events.filters.grammar import MAX_COHORT_ID, MAX_KEY_LENGTH
+from events.filters.row_expressions import RowExpression
 from events.filters.values import value_text
 from events.insights.funnel_query import EVERYBODY, Attribution, Breakdown, BreakdownType
 
@@ -18,20 +21,19 @@ GROUP_TYPES: Final = 5
 _ITEMS: Final = "breakdowns must be a list of items, each with property and type"
 
 
-def read_breakdown(params: Parameters, *, steps: int) -> Breakdown | None:
+def read_breakdown(params: Parameters, project: InsightProject, *, steps: int) -> Breakdown | None:
     """Return the breakdown of a funnel with so many steps; None when there is none. Raises Invalid."""
     items, type_of_items = _items(params)
     chosen = items or _listed(params)
     kind = params.choice("breakdown_type", TYPES, type_of_items or "event")
     if not chosen:
         return None
-    if kind == "hogql":
-        raise Invalid("Breakdowns of type 'hogql' are not supported.", attr="breakdown_type")
     attribution = params.choice("breakdown_attribution_type", ATTRIBUTIONS, ATTRIBUTIONS[0])
     cohorts = [_cohort(one) for one in chosen if one != EVERYBODY] if kind == "cohort" else []
     return Breakdown(
         type=cast("BreakdownType", kind),
-        keys=() if kind == "cohort" else _keys(chosen, kind),
+        keys=() if kind in {"cohort", "hogql"} else _keys(chosen, kind),
+        expressions=_expressions(chosen, project) if kind == "hogql" else (),
         cohort_ids=tuple(dict.fromkeys(cohorts)),
         everybody=kind == "cohort" and EVERYBODY in chosen,
         group_type_index=_group_type(params) if kind == "group" else None,
@@ -75,6 +77,13 @@ def _keys(chosen: list[Any], kind: str) -> tuple[str, ...]:
         message = f"At most {MAX_KEYS} properties can be broken down by, and of groups one."
         raise Invalid(message, attr="breakdown")
     return tuple(str(key) for key in keys)
+
+
+def _expressions(chosen: list[Any], project: InsightProject) -> tuple[RowExpression, ...]:
+    if len(chosen) > MAX_KEYS:
+        message = f"At most {MAX_KEYS} expressions can be broken down by."
+        raise Invalid(message, attr="breakdown")
+    return tuple(read_expression(str(one), team_id=project.team_id, attr="breakdown") for one in chosen)
 
 
 def _cohort(value: Any) -> int:  # noqa: ANN401 parsed JSON

@@ -7,12 +7,14 @@ from typing import Any, Final
 import re2
 
 from core.api.errors import Invalid
+from core.filters.hogql import read_expression
 from core.insights.parameters import Parameters
 from core.insights.project import InsightProject
 from events.client import parameter_chunks
 from events.filters.errors import FilterError
 from events.filters.grammar import MAX_PATH_RULES
 from events.filters.operators import check_pattern
+from events.filters.row_expressions import RowExpression
 from events.insights.paths import Items
 from events.insights.paths_items import PAGEVIEW, SCREEN
 
@@ -37,9 +39,7 @@ def read_items(params: Parameters, project: InsightProject) -> Items:
     if CUSTOM in types and names:
         raise Invalid(_BOTH_CUSTOM)
     everything = not types and not names
-    if HOGQL in types or (everything and HOGQL not in excluded and params.text("paths_hogql_expression")):
-        attr = "include_event_types" if HOGQL in types else "paths_hogql_expression"
-        raise Invalid("Paths of HogQL expressions are not supported.", attr=attr)
+    named = HOGQL in types or (everything and HOGQL not in excluded)
     return Items(
         pageviews=PAGEVIEW in types,
         screens=SCREEN in types,
@@ -50,7 +50,14 @@ def read_items(params: Parameters, project: InsightProject) -> Items:
         rules=(*_project_rules(params, project), *_local_rules(params)),
         groupings=_groupings(params),
         excluded=excluded,
+        expression=_expression(params, project) if named else None,
     )
+
+
+def _expression(params: Parameters, project: InsightProject) -> RowExpression | None:
+    attr = "paths_hogql_expression"
+    text = params.text(attr)
+    return None if text is None else read_expression(text, team_id=project.team_id, attr=attr)
 
 
 def _names(params: Parameters, name: str) -> tuple[str, ...]:

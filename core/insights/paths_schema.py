@@ -12,11 +12,14 @@ _GRAPH: Final = "Of the graph of paths; without effect here."
 PATH: Final[Described] = {
     "include_event_types": (
         list,
-        f"Events that count, any of {', '.join(TYPES[:-1])}. Without these and names, all events do.",
+        f"Events that count, any of {', '.join(TYPES)}. Without these and names, all events do.",
     ),
     "include_custom_events": (list, "Names of events that count; not together with `custom_event`."),
     "exclude_events": (list, "Names of items that do not count."),
-    "paths_hogql_expression": (str, "Refused: paths of HogQL expressions are not supported."),
+    "paths_hogql_expression": (
+        str,
+        "HogQL whose value names items that are no page or screen; with `hogql` among the types, or without any types.",
+    ),
     "start_point": (str, "Paths begin where this item comes first; sessions without it do not count."),
     "end_point": (str, "Paths end where this item comes first; sessions without it do not count."),
     "step_limit": (int, f"Items of a path, {MAX_STEPS} at most. Default: {DEFAULT_STEPS}."),

@@ -14,7 +14,7 @@ from core.insights.project import InsightProject
 from core.insights.schema import COMMON, Described
 from core.insights.scope import read_scope
 from core.persons.date_range import DateRange
-from events.filters.grammar import MAX_COHORT_ID, MAX_KEY_LENGTH, Filter
+from events.filters.grammar import HOGQL, HOGQL_VALUE, MAX_COHORT_ID, MAX_KEY_LENGTH, Filter
 from events.insights.entities import Entity
 from events.insights.trends import PROPERTY_MATHS, TrendsQuery
 
@@ -44,7 +44,7 @@ TRENDS: Final[Described] = {
     **COMMON,
     **SERIES,
     "breakdown": (str, "The property, or the cohorts, that the chart is broken down by."),
-    "breakdown_type": (str, "What `breakdown` is of: event (the default), person, group, session or cohort."),
+    "breakdown_type": (str, "What `breakdown` is of: event (the default), person, group, session, cohort or hogql."),
     "breakdown_value": (str, "The value of the data point; `[low, high]` with `breakdown_histogram_bin_count`."),
     "breakdown_histogram_bin_count": (int, "Says that `breakdown_value` is a range of numbers."),
     "breakdown_group_type_index": (int, "The type of the groups whose property `breakdown` is, 0 to 4."),
@@ -104,16 +104,15 @@ def _breakdown(params: Parameters, project: InsightProject, now: datetime) -> Fi
             raise Invalid("This must be the id of a cohort.", attr="breakdown_value")
         return read_filter({"type": "cohort", "key": "id", "value": number}, attr="breakdown_value", project=project)
     key = params.text("breakdown")
-    if key is None or key.lstrip().startswith("[") or value == OTHER:
+    # An array of HogQL begins like a list of properties.
+    if key is None or (kind != HOGQL and key.lstrip().startswith("[")) or value == OTHER:
         return None
-    if kind == "hogql":
-        raise Invalid("Breakdowns of type 'hogql' are not supported.", attr="breakdown_type")
-    of_property: dict[str, Any] = {"key": key, "type": kind}
+    of_property: dict[str, Any] = {"key": key, "type": HOGQL_VALUE if kind == HOGQL else kind}
     if kind == "group":
         of_property["group_type_index"] = _group_type_index(params)
     conditions = _conditions(params, params.text("breakdown_value") or "")
     wanted = {"type": conditions[0], "values": [{**of_property, **one} for one in conditions[1]]}
-    return read_filter(wanted, attr="breakdown", project=project, now=now)
+    return read_filter(wanted, attr="breakdown", project=project, now=now, values=kind == HOGQL)
 
 
 def _conditions(params: Parameters, value: str) -> tuple[str, list[dict[str, Any]]]:

@@ -7,6 +7,7 @@ import orjson
 
 from events.filters.grammar import CohortFilter, Filter, FilterGroup, PropertyFilter
 from events.filters.predicates import Contains, Equals, IsSet
+from events.filters.tree import PersonsFilter
 
 _SHORTEST_INDEXED: Final = 3
 """The index holds runs of three characters."""
@@ -78,6 +79,9 @@ def property_probe(wanted: Filter, parameters: dict[str, Any]) -> LiteralString:
         if wanted.type == "OR":
             return "(" + " OR ".join(probes) + ")" if probes and all(probes) else ""
         return " AND ".join(filter(None, probes))
+    if isinstance(wanted, PersonsFilter):
+        # The few persons are found by their UUIDs at once.
+        return "true"
     if wanted.negated:
         return ""
     if isinstance(wanted, CohortFilter):

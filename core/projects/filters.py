@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from core.api.errors import Invalid
+from core.filters.hogql import hogql_reader
 from core.filters.reading import check_cohorts, path_rules_for
 from events.filters.errors import FilterError
 from events.filters.grammar import MAX_PATH_RULES, cohort_ids, read_filters
@@ -18,7 +19,12 @@ def account_filters_check(filters: object, *, team_id: int) -> None:
     if not isinstance(filters, list | dict):
         raise Invalid("Filters must be a list, a group object or a map of keys to values.", attr=TEST_ACCOUNTS)
     try:
-        wanted = read_filters(filters, scope="event", path_rules=path_rules_for(filters, team_id=team_id))
+        wanted = read_filters(
+            filters,
+            scope="event",
+            path_rules=path_rules_for(filters, team_id=team_id),
+            hogql=hogql_reader(filters, team_id=team_id),
+        )
     except FilterError as error:
         raise Invalid(error.message, attr=TEST_ACCOUNTS) from error
     if wanted is not None:

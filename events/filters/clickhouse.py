@@ -19,7 +19,7 @@ from events.filters.predicates import (
     Predicate,
     VersionWithin,
 )
-from events.filters.tree import CohortFilter, Filter, FilterGroup, PropertyFilter, SelectorFilter
+from events.filters.tree import CohortFilter, Filter, FilterGroup, PropertyFilter
 
 _MEMBERS: Final = (
     "(SELECT person_id FROM cohort_people FINAL"
@@ -54,7 +54,7 @@ class Compiler:
         if isinstance(wanted, CohortFilter):
             members = _MEMBERS.format(name=self.bind(list(wanted.cohort_ids)))
             return f"({self._person_id} {'NOT ' * wanted.negated}IN {members})"
-        if isinstance(wanted, SelectorFilter):
+        if not isinstance(wanted, PropertyFilter):
             raise TypeError(wanted)
         return f"(NOT {self.property(wanted)})" if wanted.negated else self.property(wanted)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from events.filters import elements
 from events.filters.clickhouse import Compiler
 from events.filters.selectors import Compound, Selector
-from events.filters.tree import Filter, FilterGroup, PropertyFilter, SelectorFilter, leaves
+from events.filters.tree import Filter, FilterGroup, HogQLFilter, PropertyFilter, SelectorFilter, leaves
 from events.rows import clickhouse_time
 
 # What browsers' libraries let a session last.
@@ -65,6 +65,8 @@ class _EventCompiler(Compiler):
             return self._in_place(wanted, place)
         if isinstance(wanted, SelectorFilter):
             return f"({'NOT ' * wanted.negated}{self._selected(wanted.selectors)})"
+        if isinstance(wanted, HogQLFilter):
+            return f"({'NOT ' * wanted.negated}{self._hogql(wanted)})"
         return super().compile(_gathered(wanted) if isinstance(wanted, FilterGroup) else wanted)
 
     def property(self, wanted: PropertyFilter) -> str:
@@ -76,6 +78,12 @@ class _EventCompiler(Compiler):
         if wanted.key == "distinct_id":
             return self.holds_of_text(wanted.predicate, f"{table}.distinct_id")
         return super().property(wanted)
+
+    def _hogql(self, wanted: HogQLFilter) -> str:
+        row = {"alias": self._columns.table, "person_id": self._columns.person_id}
+        if wanted.predicate is None:
+            return wanted.expression.condition(self.parameters, **row)
+        return self.holds_of_text(wanted.predicate, wanted.expression.word(self.parameters, **row))
 
     def _in_place(self, wanted: Filter, place: _Place) -> str:
         """Return whether the event's person, group or session is among those that satisfy the filter."""
@@ -175,4 +183,4 @@ def _holds_for_missing(wanted: Filter) -> bool:
     """Tell whether something without any properties satisfies the filter: no predicate holds for a missing value."""
     if isinstance(wanted, FilterGroup):
         return (any if wanted.type == "OR" else all)(map(_holds_for_missing, wanted.values))
-    return wanted.negated
+    return isinstance(wanted, PropertyFilter) and wanted.negated

@@ -7,7 +7,7 @@ sees them.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -17,6 +17,7 @@ import orjson
 from events.filters.errors import FilterError
 from events.filters.operators import OPERATORS, Context, Operator, check_pattern, find_operator
 from events.filters.predicates import Predicate
+from events.filters.row_expressions import RowExpression
 from events.filters.selectors import read_selector, tag_selector
 from events.filters.tree import (
     EVERYTHING,
@@ -24,6 +25,7 @@ from events.filters.tree import (
     CohortFilter,
     Filter,
     FilterGroup,
+    HogQLFilter,
     Place,
     PropertyFilter,
     SelectorFilter,
@@ -40,6 +42,7 @@ __all__ = [
     "Filter",
     "FilterError",
     "FilterGroup",
+    "HogQLFilter",
     "PropertyFilter",
     "SelectorFilter",
     "cohort_ids",
@@ -62,14 +65,20 @@ MAX_GROUP_TYPE_INDEX: Final = 4
 COHORT_TYPES: Final = frozenset({"cohort", "static-cohort", "precalculated-cohort"})
 SESSION_KEYS: Final = frozenset({"$session_duration"})
 ELEMENT_TEXTS: Final = frozenset({"text", "href"})
+HOGQL: Final = "hogql"
+HOGQL_VALUE: Final = "hogql_value"
+"""The type of filters of ours, and not of callers, on the value that a HogQL expression has as text."""
 
 type Scope = Literal["person", "event"]
+type HogQLReader = Callable[[str, str], RowExpression]
+"""Returns the expression in a text, for filters of one of the two types. Raises FilterError."""
 
 
 @dataclass(slots=True)
 class _Reader:
     scope: Scope
     context: Context
+    hogql: HogQLReader | None = None
     filters: int = field(default=0)
 
     def item(self, item: object, depth: int) -> Filter | None:
@@ -121,17 +130,19 @@ class _Reader:
             raise FilterError("The `type` of a filter must be text.")
         if kind in COHORT_TYPES:
             return _cohort_filter(item)
-        if kind == "hogql":
-            raise FilterError("Filters of type 'hogql' are not supported.")
+        if kind == HOGQL:
+            return HogQLFilter(self.expression(item["key"], kind))
         if kind == self.scope:
             return self.property_filter(_key(item["key"]), item, kind)
         if self.scope == "event":
-            return self.event_leaf(kind, _key(item["key"]), item)
+            return self.event_leaf(kind, str(item["key"]) if kind == HOGQL_VALUE else _key(item["key"]), item)
         raise _wrong_type(kind, self.scope)
 
     def event_leaf(self, kind: str, key: str, item: Mapping[str, Any]) -> Filter:
         """Read a filter on what belongs to an event."""
         match kind:
+            case "hogql_value":
+                return self.property_filter(key, item, kind)
             case "person":
                 return self.property_filter(key, item, kind)
             case "group":
@@ -148,6 +159,14 @@ class _Reader:
                 return self.selector_filter(key, item)
             case _:
                 raise _wrong_type(kind, self.scope)
+
+    def expression(self, text: object, kind: str) -> RowExpression:
+        """Return the HogQL expression that is the key of a filter."""
+        if self.hogql is None:
+            raise FilterError("Filters of type 'hogql' cannot be used here.")
+        if not isinstance(text, str) or not text.strip():
+            raise FilterError("The `key` of a filter of type hogql must be a HogQL expression.")
+        return self.hogql(text, kind)
 
     def selector_filter(self, key: str, item: Mapping[str, Any]) -> Filter:
         words = {"selector": "selector", "tag_name": "tag"}.get(key)
@@ -168,7 +187,12 @@ class _Reader:
         return SelectorFilter(tuple(map(read, operands)), operator.negated)
 
     def property_filter(
-        self, key: str, item: Mapping[str, Any], kind: Place, *, group_type_index: int | None = None
+        self,
+        key: str,
+        item: Mapping[str, Any],
+        kind: Place | Literal["hogql_value"],
+        *,
+        group_type_index: int | None = None,
     ) -> Filter:
         name = "exact" if item.get("operator") is None else item["operator"]
         operator = find_operator(name, negation=_flag(item, "negation"))
@@ -178,13 +202,15 @@ class _Reader:
         if not operator.together or operator.costly:
             # Each of these values is as much work as a filter.
             self.counted(len(operands) - 1)
+
+        def on(predicate: Predicate, *, negated: bool = False) -> Filter:
+            if kind == "hogql_value":
+                return HogQLFilter(self.expression(key, kind), predicate, negated)
+            return PropertyFilter(key, predicate, negated, kind, group_type_index)
+
         if operator.together:
-            predicate = self.built(operator, str(name), operands)
-            return PropertyFilter(key, predicate, operator.negated, kind, group_type_index)
-        single = [
-            PropertyFilter(key, self.built(operator, str(name), (one,)), type=kind, group_type_index=group_type_index)
-            for one in operands
-        ]
+            return on(self.built(operator, str(name), operands), negated=operator.negated)
+        single = [on(self.built(operator, str(name), (one,))) for one in operands]
         return _joined("AND" if operator.opposite else "OR", single) or EVERYTHING
 
     def built(self, operator: Operator, name: str, operands: tuple[str, ...]) -> Predicate:
@@ -203,15 +229,17 @@ def read_filters(
     scope: Scope = "person",
     now: datetime | None = None,
     path_rules: Sequence[Mapping[str, Any]] = (),
+    hogql: HogQLReader | None = None,
 ) -> Filter | None:
     """Return the filter that parsed JSON describes; None when it restricts nothing.
 
     The scope is also the type of filters that name none. In scope `event`, members of lists that are no groups and
     have no `key` are left out, as PostHog does; whatever else is wrong is a FilterError in both.
     `now` is what relative dates count from; `path_rules` are the project's `path_cleaning_filters`
-    (`{"regex", "alias"}`), which `is_cleaned_path_exact` applies to both sides.
+    (`{"regex", "alias"}`), which `is_cleaned_path_exact` applies to both sides. `hogql` reads the expressions of
+    filters of type `hogql`, which are refused without it.
     """
-    reader = _Reader(scope, Context(datetime.now(UTC) if now is None else now, _path_rules(path_rules)))
+    reader = _Reader(scope, Context(datetime.now(UTC) if now is None else now, _path_rules(path_rules)), hogql)
     if value is None:
         return None
     _check_size(value)

@@ -1,14 +1,16 @@
-"""What a filter is once it has been read: properties, cohorts and selectors, joined by AND and OR."""
+"""What a filter is once it has been read: properties, cohorts, selectors and HogQL, joined by AND and OR."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
+from uuid import UUID
 
 from events.filters.predicates import Matches, Predicate
+from events.filters.row_expressions import RowExpression
 from events.filters.selectors import Selector
 
 type Place = Literal["event", "person", "group", "session", "element"]
-type Leaf = PropertyFilter | SelectorFilter | CohortFilter
+type Leaf = PropertyFilter | SelectorFilter | CohortFilter | HogQLFilter | PersonsFilter
 type Filter = Leaf | FilterGroup
 
 
@@ -45,6 +47,22 @@ class CohortFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class HogQLFilter:
+    """A HogQL expression that is true, or whose value as text satisfies a predicate or (`negated`) does not."""
+
+    expression: RowExpression
+    predicate: Predicate | None = None
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PersonsFilter:
+    """One of these persons: what a HogQL filter on persons comes to where ClickHouse cannot be asked row by row."""
+
+    uuids: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class FilterGroup:
     """All (`AND`) or at least one (`OR`) of the values; an empty AND is true, an empty OR is false."""
 
@@ -52,6 +70,8 @@ class FilterGroup:
     values: tuple[Filter, ...]
 
 
+HOGQL_SIZE: Final = 100
+"""Characters of HogQL that are as much work as one filter."""
 EVERYTHING: Final = FilterGroup("AND", ())
 NOTHING: Final = FilterGroup("OR", ())
 
@@ -76,13 +96,21 @@ def _leaf_size(leaf: Leaf) -> int:
             return len(patterns)
         case SelectorFilter(selectors):
             return len(selectors)
+        case HogQLFilter(expression):
+            return 1 + len(expression.text) // HOGQL_SIZE
         case _:
             return 1
 
 
 def cohort_ids(wanted: Filter) -> set[int]:
     """Return the cohorts that a filter names."""
-    return {number for leaf in leaves(wanted) if isinstance(leaf, CohortFilter) for number in leaf.cohort_ids}
+    found: set[int] = set()
+    for leaf in leaves(wanted):
+        if isinstance(leaf, CohortFilter):
+            found.update(leaf.cohort_ids)
+        elif isinstance(leaf, HogQLFilter):
+            found.update(leaf.expression.context.cohorts.values())
+    return found
 
 
 def with_cohorts(wanted: Filter, known: Collection[int]) -> Filter:
@@ -100,3 +128,8 @@ def with_cohorts(wanted: Filter, known: Collection[int]) -> Filter:
 def property_keys(wanted: Filter) -> set[str]:
     """Return the property keys that a filter looks at."""
     return {leaf.key for leaf in leaves(wanted) if isinstance(leaf, PropertyFilter)}
+
+
+def has_hogql(wanted: Filter | None) -> bool:
+    """Tell whether part of a filter is the caller's HogQL."""
+    return wanted is not None and any(isinstance(leaf, HogQLFilter) for leaf in leaves(wanted))

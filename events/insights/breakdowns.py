@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from events.filters.forms import comparison_form, literal
+from events.filters.forms import comparison_form, literal, text_form
+from events.filters.row_expressions import RowExpression
 from events.filters.values import LONGEST_NUMBER, NUMBER_PATTERN
 from events.insights.source import Source
 
@@ -39,7 +40,8 @@ class Bins:
 class Dimension:
     """One property. With `bins` its numbers are put into them; `normalize_url` cuts `/`, `?` and `#` off the end.
 
-    `numeric` makes it a number, or null; only `number_ends` sets it.
+    With `expression`, it is the value of that on the event, and `key` its text. `numeric` makes it a number, or null;
+    only `number_ends` sets it.
     """
 
     place: Place
@@ -48,6 +50,7 @@ class Dimension:
     normalize_url: bool = False
     bins: Bins | None = None
     numeric: bool = False
+    expression: RowExpression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,10 @@ def number_ends(dimension: Dimension, count: int, source: Source, events: str) -
 
 def number_of(properties: str, key: str) -> str:
     """Return a property's value as a Nullable(Float64): a number, or text of one; null for everything else."""
-    text = f"JSONExtractString({properties}, {key})"
+    return _number(f"JSONExtractString({properties}, {key})")
+
+
+def _number(text: str) -> str:
     is_number = f"length({text}) <= {LONGEST_NUMBER} AND match({text}, {literal(NUMBER_PATTERN)})"
     return f"if({is_number} AND isFinite(toFloat64OrZero({text})), toFloat64OrNull({text}), NULL)"
 
@@ -128,16 +134,24 @@ def _own(one: Dimension, properties: str, source: Source, *, column: str = "") -
     """Return the value under a key: a number where bins are made of it, else a text that is '' where there is none."""
     bind = source.statement.bind
     if one.numeric:
-        return number_of(properties, bind(one.key))
+        return _own_number(one, properties, source)
     if one.bins is not None:
         bins = ", ".join(bind(list(ends), "Array(Float64)") for ends in (one.bins.lows, one.bins.highs))
         names = bind(list(one.bins.names), "Array(String)")
         within = f"arrayFirstIndex((l, h) -> n >= l AND n < h, {bins})"
         name = f"if(isNull(n), '', {names}[{within}])"
-        return f"arrayMap(n -> assumeNotNull({name}), [{number_of(properties, bind(one.key))}])[1]"
+        return f"arrayMap(n -> assumeNotNull({name}), [{_own_number(one, properties, source)}])[1]"
+    if one.expression is not None:
+        return f"arrayMap(t -> {text_form('t')}, [{source.word(one.expression)}])[1]"
     if one.key == "distinct_id" and column:
         return column
     return f"ifNull({comparison_form(f'JSONExtractRaw({properties}, {bind(one.key)})', documents=False)}, '')"
+
+
+def _own_number(one: Dimension, properties: str, source: Source) -> str:
+    if one.expression is not None:
+        return f"arrayMap(t -> {_number('t')}, [{source.word(one.expression)}])[1]"
+    return number_of(properties, source.statement.bind(one.key))
 
 
 def _text(one: Dimension, number: int) -> str:

@@ -10,6 +10,7 @@ from events.insights.funnel_query import EVERYBODY, OTHER, Breakdown, FunnelQuer
 from events.insights.source import Source
 
 _NOTHING: Final = "['']"
+_OF_EVENT: Final = ("event", "hogql")
 _PERSONS: Final = """
     LEFT ANY JOIN (SELECT id, {found} AS found FROM persons FINAL WHERE team_id = {{team_id:Int64}} AND NOT is_deleted)
     AS p ON p.id = v.joined"""
@@ -72,9 +73,11 @@ def considered(
     breakdown = query.breakdown
     if breakdown is None:
         return source.select(columns, entities=entities, where=where)
-    added = {"joined": _joined(breakdown, source)} if breakdown.type != "event" else {}
+    added = {"joined": _joined(breakdown, source)} if breakdown.type not in _OF_EVENT else {}
     if breakdown.type == "event":
         added["found"] = _texts("e.properties", breakdown, source)
+    elif breakdown.type == "hogql":
+        added["found"] = f"[{', '.join(map(source.word, breakdown.expressions))}]"
     if breakdown.attribution == "step":
         added["touching"] = source.condition(query.steps[breakdown.step])
     events = source.select({**columns, **added}, entities=entities, where=where)
@@ -98,7 +101,7 @@ def _joined(breakdown: Breakdown, source: Source) -> str:
 
 
 def _join(breakdown: Breakdown, source: Source) -> str:
-    if breakdown.type == "event":
+    if breakdown.type in _OF_EVENT:
         return ""
     found = _texts("properties", breakdown, source)
     if breakdown.type == "person":
@@ -113,7 +116,7 @@ def _texts(properties: str, breakdown: Breakdown, source: Source) -> str:
 
 def _normal(breakdown: Breakdown) -> str:
     """Return the value of an event, where nothing at all is one empty text."""
-    found = "found" if breakdown.type == "event" else "p.found"
+    found = "found" if breakdown.type in _OF_EVENT else "p.found"
     if breakdown.normalize_url:
         trimmed = "replaceRegexpOne(x, '[/?#]+$', '')"
         of_missing = f"if(empty({found}), {_NOTHING}, {found})"

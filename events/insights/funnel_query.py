@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from events.filters.row_expressions import RowExpression
 from events.insights.entities import Entity
 from events.insights.source import EventScope
 from events.insights.statement import Statement
 
 type FunnelOrder = Literal["ordered", "strict", "unordered"]
 type WindowUnit = Literal["minute", "hour", "day", "week", "month"]
-type BreakdownType = Literal["event", "person", "group", "cohort"]
+type BreakdownType = Literal["event", "person", "group", "cohort", "hogql"]
 type Attribution = Literal["first_touch", "last_touch", "all_events", "step"]
 
 EVERYBODY: Final = "all"
@@ -46,14 +47,16 @@ class Exclusion:
 class Breakdown:
     """By what the actors are divided.
 
-    `keys` are property keys, of a group breakdown the only one; a cohort breakdown has `cohort_ids`, and `everybody`
-    for `"all"`. The value of an actor is an array of texts: one for each key, the key's number for a cohort
-    (`("7",)`), `("all",)` for everybody, `("",)` without any value, `("Other",)` outside the `limit` most frequent.
+    `keys` are property keys, of a group breakdown the only one; a HogQL breakdown has `expressions`, a cohort breakdown
+    `cohort_ids`, and `everybody` for `"all"`. The value of an actor is an array of texts: one for each key or
+    expression, the key's number for a cohort (`("7",)`), `("all",)` for everybody, `("",)` without any value,
+    `("Other",)` outside the `limit` most frequent.
     `only` keeps the actors of that value. `step` (from 0) belongs to the attribution of that name.
     """
 
     type: BreakdownType
     keys: tuple[str, ...] = ()
+    expressions: tuple[RowExpression, ...] = ()
     cohort_ids: tuple[int, ...] = ()
     everybody: bool = False
     group_type_index: int | None = None

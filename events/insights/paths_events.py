@@ -17,7 +17,7 @@ def considered(query: PathQuery, source: Source, *, recordings: bool = False) ->
     statement = source.statement
     columns = {
         "uuid": "e.uuid",
-        "item": item(query.items, statement),
+        "item": item(query.items, source),
         **({"session_id": "e.`$session_id`", "window_id": "e.`$window_id`"} if recordings else {}),
     }
     conditions = [counted(query.items, statement)]

@@ -3,6 +3,7 @@
 from typing import Final
 
 from events.insights.paths_query import Items
+from events.insights.source import Source
 from events.insights.statement import Statement
 
 PAGEVIEW: Final = "$pageview"
@@ -25,13 +26,15 @@ def counted(items: Items, statement: Statement) -> str:
     return f"({' OR '.join(any_of)})" if any_of else "1"
 
 
-def item(items: Items, statement: Statement) -> str:
+def item(items: Items, source: Source) -> str:
     """Return the expression of the name under which an event, aliased `e`, is an item."""
+    statement = source.statement
+    named = "e.event" if items.expression is None else source.word(items.expression)
     cases = [
         *([f"e.event = '{PAGEVIEW}', {_without_slash(_NAMES[PAGEVIEW])}, "] if items.urls else []),
         *([f"e.event = '{SCREEN}', {_NAMES[SCREEN]}, "] if items.screen_names else []),
     ]
-    name = f"multiIf({''.join(cases)}e.event)" if cases else "e.event"
+    name = f"multiIf({''.join(cases)}{named})" if cases else named
     for pattern, replacement in items.rules:
         # Where a pattern is plain text, ClickHouse takes the replacement for plain text too, backslashes included.
         name = f"replaceRegexpAll({name}, {statement.bind(f'(?:{pattern})')}, {statement.bind(replacement)})"

@@ -6,6 +6,7 @@ insight_actors.md section 11 is the meaning of every part.
 from dataclasses import dataclass
 from typing import Literal
 
+from events.filters.row_expressions import RowExpression
 from events.insights.funnel import FunnelQuery, Reached
 from events.insights.source import EventScope
 
@@ -20,7 +21,8 @@ class Items:
     all four are empty every event does. `urls` and `screen_names` say whether page and screen views go by their
     address and screen, not by their event's name. `rules` (pattern of RE2, replacement with `\1` for a group) clean
     names one after the other; then the first of `groupings` that is in a name, `*` being any text, takes its place.
-    What has one of the names `excluded` after all that is no item.
+    What has one of the names `excluded` after all that is no item. Where a name is not an address or screen, it is the
+    value of `expression`, empty without one, or the event's name where there is no expression.
     """
 
     pageviews: bool = False
@@ -32,6 +34,7 @@ class Items:
     rules: tuple[tuple[str, str], ...] = ()
     groupings: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    expression: RowExpression | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from typing import Final
 
 from events.filters.event_clickhouse import EventColumns, event_condition
 from events.filters.grammar import Filter
+from events.filters.row_expressions import RowExpression
+from events.filters.tree import has_hogql
 from events.insights.entities import Entity, event_names
 from events.insights.statement import Statement, look_up
 from events.rows import clickhouse_time
@@ -104,8 +106,15 @@ class Source:
         """Return an expression that is 1 for the events that pass a filter, else 0."""
         if wanted is None:
             return "1"
+        if has_hogql(wanted):
+            self.statement.foreign = True
         columns = EventColumns("e", self.person_id, since=self.scope.since, until=self.scope.until)
         return event_condition(wanted, self.statement.parameters, columns=columns)
+
+    def word(self, expression: RowExpression) -> str:
+        """Return the SQL of an expression's value as text, empty where it has none."""
+        self.statement.foreign = True
+        return expression.word(self.statement.parameters, alias="e", person_id=self.person_id)
 
     def select(self, columns: Mapping[str, str], *, entities: Iterable[Entity] | None = None, where: str = "1") -> str:
         """Return a SELECT of `actor`, `ts` (the event's timestamp) and `columns` (name to expression).

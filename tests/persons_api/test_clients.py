@@ -69,6 +69,7 @@ class _Counted(Places):
         return object()
 
     def give_back(self, wrapper: Any) -> None:
+        del wrapper
         self.free += 1
 
 

@@ -103,6 +103,34 @@ PERSONS: Final = Group(
     {"id": "person"},
 )
 
+_QUERY: Final = {"query": {"kind": "DatabaseSchemaQuery"}}
+_QUERIES: Final = tuple(f"{tree}/query/" for tree in _PROJECT_TREES)
+QUERY: Final = (
+    Group(
+        _QUERIES,
+        About.PROJECT_RESOURCE,
+        "query",
+        {
+            "": posts("query:read", body=_QUERY),
+            "check_auth_for_async/": posts("query:read"),
+            "upgrade/": posts("query:read", body=_QUERY),
+            "{id}/": reads("query:read"),
+            "{id}/log/": reads("query:read"),
+        },
+        {"id": "query"},
+    ),
+    Group(
+        _QUERIES,
+        About.PROJECT_RESOURCE,
+        "query",
+        {"{id}/": {"DELETE": Row(("query:read",), query="dequeue_only=true")}},
+        {"id": "cancelled_query"},
+    ),
+    Group(
+        _QUERIES, About.PROJECT_RESOURCE, "query", {"{id}/": posts("query:read", body=_QUERY)}, {"id": "kind_of_query"}
+    ),
+)
+
 COHORTS: Final = Group(
     tuple(f"{tree}/cohorts/" for tree in _PROJECT_TREES),
     About.PROJECT_RESOURCE,
@@ -373,6 +401,7 @@ KEYS: Final = Group(
 GROUPS: Final = (
     PERSONS,
     COHORTS,
+    *QUERY,
     ACTIONS,
     *PLUGIN_CONFIGS,
     PLUGINS,

@@ -25,6 +25,7 @@ from core.folders.models import PersistedFolder
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import Person
 from core.projects.deleting import projects_delete
+from core.query.status import Status, status_finish, status_start
 from core.roles.models import Role, RoleMembership
 from core.tenancy.models import Organization, Team, User
 from core.users.services import key_delete, key_roll
@@ -142,6 +143,7 @@ class World:
         }
         self._make_plugins()
         self._make_folders()
+        self._make_query()
 
     def _make_plugins(self) -> None:
         for family, capabilities in _CAPABILITIES.items():
@@ -159,6 +161,12 @@ class World:
             if HOME in levels:
                 folder = folders.create(team=team, user=self.users[name], type="pinned", path="Boards")
                 self._own_folders[name] = str(folder.pk)
+
+    def _make_query(self) -> None:
+        team_id = self.projects["shop"].pk
+        status = Status("done", team_id, cache_key="cache_of_the_world", start_time=datetime.now(UTC))
+        status_finish(status_start(status, again=True), answer={"results": []})
+        self.objects |= {"query": "done", "cancelled_query": "cancelled", "kind_of_query": "DatabaseSchemaQuery"}
 
     def _make_credentials(self) -> None:
         now, rows = timezone.now(), []

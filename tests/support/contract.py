@@ -78,10 +78,10 @@ def template_of(path: str) -> str | None:
 @cache
 def _validator(method: str, template: str, status: int, media_type: str) -> Validator | None:
     operation = document()["paths"][template][method]
-    if status == _SERVER_ERROR:
+    declared = operation["responses"].get(str(status))
+    if status == _SERVER_ERROR and declared is None:
         schema: Any = _ERROR
     else:
-        declared = operation["responses"].get(str(status))
         if declared is None:
             message = f"{method.upper()} {template} does not declare the status {status}"
             raise ContractError(message)

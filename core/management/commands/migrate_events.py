@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from events import plugin_logs, recordings
+from events import plugin_logs, query_logs, recordings
 from events.errors import EventStoreError
 from events.migrate import MigrationRefused, migrate
 
@@ -42,6 +42,9 @@ class Command(BaseCommand):
 
 def _retention_apply() -> list[tuple[str, int]]:
     """Bring what ClickHouse keeps to what the settings say; return what changes, and the days."""
-    recordings_days, log_days = settings.RECORDINGS_RETENTION_DAYS, settings.PLUGIN_LOG_RETENTION_DAYS
-    changed = [("Recordings", recordings_days)] if recordings.retention_apply(recordings_days) else []
-    return [*changed, *([("Logs of plugins", log_days)] if plugin_logs.retention_apply(log_days) else [])]
+    rules = (
+        ("Recordings", recordings.retention_apply, settings.RECORDINGS_RETENTION_DAYS),
+        ("Logs of plugins", plugin_logs.retention_apply, settings.PLUGIN_LOG_RETENTION_DAYS),
+        ("Logs of queries", query_logs.retention_apply, settings.QUERY_LOG_RETENTION_DAYS),
+    )
+    return [(what, days) for what, apply, days in rules if apply(days)]

@@ -15,6 +15,7 @@ from core.persons.point_in_time import MomentError, read_moment
 from core.tenancy.context import TeamContext
 from events.filters.grammar import Filter, FilterGroup, PropertyFilter, cohort_ids
 from events.filters.predicates import Equals
+from events.filters.tree import PersonsFilter, leaves
 
 _REFUSED: Final = {
     "search": "search is not available with as_of. Filter by properties instead.",
@@ -60,6 +61,8 @@ def _refuse(request: Request, window: Window, cursor: Cursor | None, wanted: Per
     if wanted.properties is not None and cohort_ids(wanted.properties):
         message = "Membership in cohorts is not kept for the past, so it cannot be asked with as_of."
         raise Invalid(message, attr="as_of")
+    if wanted.properties is not None and any(isinstance(leaf, PersonsFilter) for leaf in leaves(wanted.properties)):
+        raise Invalid("HogQL filters see persons as they are now, so they cannot be asked with as_of.", attr="as_of")
 
 
 def _filter(wanted: PersonFilter) -> Filter | None:

@@ -80,7 +80,7 @@ def test_limits_are_on_in_production_unless_told(variables: dict[str, str], *, e
         enabled,
         {
             "burst": "480/minute", "sustained": "4800/hour",
-            "clickhouse_burst": "240/minute", "clickhouse_sustained": "1200/hour",
+            "clickhouse_burst": "240/minute", "clickhouse_sustained": "1200/hour", "hogql": "120/hour",
         },
         [],
     ]  # fmt: skip
@@ -89,9 +89,12 @@ def test_limits_are_on_in_production_unless_told(variables: dict[str, str], *, e
 def test_limits_come_from_the_environment() -> None:
     done = settings_with(
         RATE_LIMIT_BURST="1000/min", RATE_LIMIT_SUSTAINED="none", RATE_LIMIT_CLICKHOUSE_BURST="1/s",
-        RATE_LIMIT_CLICKHOUSE_SUSTAINED="9/day", RATE_LIMITING_ALLOW_LIST_TEAMS="7, 1,7",
+        RATE_LIMIT_CLICKHOUSE_SUSTAINED="9/day", RATE_LIMIT_HOGQL="2/h", RATE_LIMITING_ALLOW_LIST_TEAMS="7, 1,7",
     )  # fmt: skip
-    rates = {"burst": "1000/min", "sustained": "none", "clickhouse_burst": "1/s", "clickhouse_sustained": "9/day"}
+    rates = {
+        "burst": "1000/min", "sustained": "none", "clickhouse_burst": "1/s", "clickhouse_sustained": "9/day",
+        "hogql": "2/h",
+    }  # fmt: skip
     assert orjson.loads(done.stdout) == [False, rates, [1, 7]]
 
 

@@ -24,6 +24,7 @@ from core.cohorts.models import Cohort
 from core.folders.models import PersistedFolder
 from core.persons.ingest import IngestTeam, NewEvent, events_ingest
 from core.persons.models import Person
+from core.query.status import Status, status_start
 from core.roles.models import Role, RoleMembership
 from core.routes import routes
 from core.tenancy.models import OrganizationMembership, Team
@@ -105,6 +106,9 @@ def address(cast: Cast, person: Person, clickhouse: object) -> Callable[[str], s
     plugin = make_plugin(cast.organization, capabilities=everything)
     config = make_plugin_config(cast.team, plugin)
     app = make_plugin_config(cast.team)
+    # The same place in the URL is a kind to POST, and an id to GET.
+    status = Status("DatabaseSchemaQuery", cast.team.pk, cache_key="", start_time=datetime.now(UTC))
+    status_start(status, again=True)
     folder = PersistedFolder.unscoped.create(team_id=cast.team.pk, user=cast.owner, type="home")
     ids = {
         "plugins": plugin.pk,
@@ -118,6 +122,7 @@ def address(cast: Cast, person: Person, clickhouse: object) -> Callable[[str], s
         "persons": person.pk,
         "actions": Action.unscoped.create(team_id=cast.team.pk, name="a", created_by=cast.owner).pk,
         "cohorts": Cohort.unscoped.create(team_id=cast.team.pk, name="c", is_static=True, created_by=cast.owner).pk,
+        "query": "DatabaseSchemaQuery",
         "projects": cast.team.pk,
         "environments": cast.team.pk,
         "organizations": cast.organization.pk,

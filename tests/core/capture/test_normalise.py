@@ -4,10 +4,10 @@ from uuid import UUID
 
 import pytest
 
+from core.api.uuids import new_uuid
 from core.capture.normalise import Intake, normalise_event
 from core.capture.shapes import read_event
 from core.capture.timestamps import Clock
-from core.capture.uuids import new_event_uuid
 from core.persons.ingest import IngestTeam, NewEvent
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -193,7 +193,7 @@ def test_future_time_warns_with_the_event() -> None:
 
 
 def test_made_uuids_are_version_7_and_unique() -> None:
-    made = [new_event_uuid() for _ in range(1000)]
+    made = [new_uuid() for _ in range(1000)]
     assert {uuid.version for uuid in made} == {7}
     assert {uuid.variant for uuid in made} == {UUID(int=2 << 62).variant}
     assert len(set(made)) == 1000

@@ -10,12 +10,13 @@ from typing import Any, Final, LiteralString, cast
 import re2
 
 from core.api.errors import Invalid
+from core.filters.hogql import MAX_CHARACTERS, read_expression
 from core.insights.filters import read_filter
 from core.insights.project import InsightProject
 from core.query.reading import BadNode, Fields
 from core.query.runners.insights.common import refuse, unsupported
 from core.tenancy.statements import fetch_rows
-from events.filters.grammar import MAX_KEY_LENGTH, Filter
+from events.filters.grammar import HOGQL, HOGQL_VALUE, MAX_KEY_LENGTH, Filter
 from events.filters.values import NUMBER_PATTERN
 from events.insights.breakdowns import MISSING, OTHER, Bins, Dimension, Place, Values
 
@@ -87,7 +88,7 @@ def read_breakdown(fields: Fields, project: InsightProject) -> Breakdown | None:
     hide = given.flag("breakdown_hide_other_aggregation")
     several = given.values.get("breakdowns")
     if several not in (None, []):
-        return _several(given, several, limit=limit, hide=hide)
+        return _several(given, several, project, limit=limit, hide=hide)
     chosen = given.values.get("breakdown")
     if chosen in (None, "", []):
         return None
@@ -97,7 +98,7 @@ def read_breakdown(fields: Fields, project: InsightProject) -> Breakdown | None:
         if len(chosen) > 1:
             raise unsupported("several properties in `breakdown`; name them in `breakdowns`", given, "breakdown")
         chosen = chosen[0]
-    dimension = _dimension(given, kind, chosen, prefix="breakdown_")
+    dimension = _dimension(given, kind, chosen, project, prefix="breakdown_")
     bins = given.integer("breakdown_histogram_bin_count", least=1, most=MAX_BINS)
     return Breakdown(dimensions=(dimension,), bins=(bins,), limit=limit, hide_other=hide)
 
@@ -134,7 +135,7 @@ def value_filter(
         wanted = {"type": "AND", "values": [
             _like(one, part, bins) for one, part, bins in zip(breakdown.dimensions, value, breakdown.bins, strict=True)
         ]}  # fmt: skip
-    return read_filter(wanted, attr="breakdown", project=project)
+    return read_filter(wanted, attr="breakdown", project=project, values=True)
 
 
 def _like(one: Dimension, value: str, bins: int | None) -> dict[str, Any]:
@@ -177,11 +178,13 @@ def _ends(value: str) -> tuple[float, float]:
 
 
 def _place(one: Dimension) -> dict[str, Any]:
+    if one.expression is not None:
+        return {"key": one.key, "type": HOGQL_VALUE}
     of_group = {"group_type_index": one.group_type_index} if one.place == "group" else {}
     return {"key": one.key, "type": one.place, **of_group}
 
 
-def _several(given: Fields, several: Any, *, limit: int, hide: bool) -> Breakdown:  # noqa: ANN401 any JSON value
+def _several(given: Fields, several: Any, project: InsightProject, *, limit: int, hide: bool) -> Breakdown:  # noqa: ANN401 any JSON value
     if not isinstance(several, list) or len(several) > MAX_DIMENSIONS:
         message = f"Input should be a list of at most {MAX_DIMENSIONS} items"
         raise BadNode(message, (*given.path, "breakdowns"))
@@ -195,26 +198,30 @@ def _several(given: Fields, several: Any, *, limit: int, hide: bool) -> Breakdow
         if kind == "cohort":
             raise unsupported("cohorts among several breakdowns", one, "type")
         key = item.get("property")
-        dimensions.append(_dimension(one, kind, key))
+        dimensions.append(_dimension(one, kind, key, project))
         bins.append(one.integer("histogram_bin_count", least=1, most=MAX_BINS))
     return Breakdown(tuple(dimensions), tuple(bins), limit=limit, hide_other=hide, several=True)
 
 
-def _dimension(fields: Fields, kind: str, key: object, *, prefix: str = "") -> Dimension:
+def _dimension(fields: Fields, kind: str, key: object, project: InsightProject, *, prefix: str = "") -> Dimension:
     """Return a property; the members beside it have names with a prefix where `breakdown` gives it."""
-    if kind not in PLACES:
+    if kind not in (*PLACES, HOGQL):
         what = f"breakdowns of the type {kind}"
         where = f"{prefix}type"
         raise unsupported(what, fields, where)
     if isinstance(key, int) and not isinstance(key, bool):
         key = str(key)
     name = prefix.rstrip("_") or "property"
-    text = Fields({name: key}, fields.path).required_text(name, longest=MAX_KEY_LENGTH, blank=False)
+    longest = MAX_CHARACTERS if kind == HOGQL else MAX_KEY_LENGTH
+    text = Fields({name: key}, fields.path).required_text(name, longest=longest, blank=False)
     group = f"{prefix}group_type_index"
     index = fields.integer(group, most=4)
     if kind == "group" and index is None:
         raise fields.missing(group)
     normalize = fields.flag(f"{prefix}normalize_url")
+    if kind == HOGQL:
+        expression = read_expression(text, team_id=project.team_id, attr=fields.attr(name))
+        return Dimension("event", text, normalize_url=normalize, expression=expression)
     return Dimension(cast("Place", kind), text, index if kind == "group" else None, normalize)
 
 

@@ -1,4 +1,4 @@
-"""UUIDs for events that came without one."""
+"""UUIDs of things that come without one."""
 
 import os
 import time
@@ -10,7 +10,7 @@ _RANDOM_A_MASK = (1 << 12) - 1
 _RANDOM_B_MASK = (1 << 62) - 1
 
 
-def new_event_uuid() -> UUID:
+def new_uuid() -> UUID:
     """Return a UUIDv7: ordered by time, so that indexes on it stay small."""
     random = int.from_bytes(os.urandom(10))
     milliseconds = time.time_ns() // 1_000_000

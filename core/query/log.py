@@ -1,0 +1,66 @@
+"""The log of queries: one row of ClickHouse for each run, also of those that failed, through the outbox."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any, Final
+
+from django.db import transaction
+
+from core.api.json import dumps
+from core.outbox.services import outbox_add, outbox_nudge
+from core.query.runners.base import QueryContext
+from core.tenancy.holding import team_hold
+from events.errors import EventStoreError
+from events.rows import Table, query_log_row
+
+MAX_TEXT: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What a row says of the request: its kind, the text of its HogQL or else its node, and the caller's name."""
+
+    kind: str
+    text: str
+    name: str
+
+
+def logged_text(node: Any) -> str:  # noqa: ANN401 a JSON object
+    """Return what is asked as text: HogQL as it was sent, of other kinds the node."""
+    text = node.get("query")
+    if node.get("kind") == "HogQLQuery" and isinstance(text, str):
+        return text[:MAX_TEXT]
+    return dumps({name: value for name, value in node.items() if name != "tags"})[:MAX_TEXT].decode("utf-8", "ignore")
+
+
+def run_log(logged: Logged, context: QueryContext, *, began: float, error: BaseException | None) -> None:
+    """Put a row in the outbox; `began` is of `perf_counter`."""
+    record = context.record
+    row = query_log_row(
+        team_id=context.team.id,
+        query_id=context.query_id,
+        event_time=datetime.now(UTC),
+        query_duration_ms=round((perf_counter() - began) * 1000),
+        read_rows=record.rows_read,
+        read_bytes=record.bytes_read,
+        result_rows=record.result_rows,
+        memory_usage=record.memory,
+        query=logged.text,
+        kind=logged.kind,
+        name=logged.name,
+        is_personal_api_key_request=context.key_id is not None,
+        created_by=context.user_id or 0,
+        exception_code=_code(error),
+        status="error" if error is not None else "success",
+    )
+    with transaction.atomic():
+        team_hold(context.team.id)
+        outbox_add({Table.QUERY_LOG: [row]})
+        transaction.on_commit(outbox_nudge)
+
+
+def _code(error: BaseException | None) -> int:
+    while error is not None and not isinstance(error, EventStoreError):
+        error = error.__cause__
+    return (error.code or 0) if isinstance(error, EventStoreError) else 0

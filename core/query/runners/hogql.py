@@ -1,0 +1,138 @@
+"""HogQLQuery: a statement in HogQL, with its placeholders, variables and filters filled in (query.md B5, B7)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from core.query.reading import BadNode, Fields
+from core.query.runners.base import QueryContext, Runner
+from core.query.statement_filters import statement_filters
+from core.query.statements import answered, ask, compiled_for, person_mode
+from events.hogql import ast
+from events.hogql.context import DEFAULT_LIMIT
+from events.hogql.parser import MAX_CHARACTERS, parse_select
+from events.hogql.substitution import Limited, limited, substitute
+from events.hogql.walk import cohort_names, descendants, property_keys
+
+_NAMED: Final = 1_000
+"""The most names of events and properties that an answer tells of its query."""
+
+type Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The statement of a HogQLQuery as it was sent, and with everything filled in but limits."""
+
+    text: str
+    query: ast.Query
+
+
+def read_statement(node: Mapping[str, Json], context: QueryContext, *, path: Sequence[str] = ("query",)) -> Statement:
+    """Read a HogQLQuery node; `path` is where it stands in the body. Raises BadNode, Invalid and HogQLError."""
+    fields = Fields(node, tuple(path)).only(
+        "query", "values", "variables", "filters", "name", "explain", "connectionId", "sendRawQuery"
+    )
+    fields.text("name")
+    person_mode(node)
+    if fields.text("connectionId") or fields.flag("sendRawQuery"):
+        raise BadNode("Other databases cannot be asked here", (*path, "connectionId"))
+    text = fields.required_text("query", longest=MAX_CHARACTERS)
+    with context.record.timed("parse"):
+        parsed = parse_select(text)
+    variables = fields.mapping("variables") or {}
+    for name in variables:
+        if not isinstance(variables[name], Mapping):
+            raise BadNode("Input should be an object", (*path, "variables", str(name)[:100]))
+    filters = statement_filters(fields, context)
+    with context.record.timed("substitute"):
+        query = substitute(parsed, values=fields.mapping("values") or {}, variables=variables, filters=filters)
+    return Statement(text, query)
+
+
+class HogQLRunner(Runner):
+    """Reads and answers a HogQLQuery."""
+
+    kind = "HogQLQuery"
+
+    def __init__(self, node: Mapping[str, Json], context: QueryContext) -> None:
+        """Parse the statement and fill it in."""
+        super().__init__(node, context)
+        self.statement: Final = read_statement(node, context)
+        self.explain: Final = Fields(node).flag("explain")
+        self.limited: Final = limited(self.statement.query, default=DEFAULT_LIMIT, maximum=context.max_rows)
+
+    def run(self) -> dict[str, Json]:
+        """Return the rows, one more having been asked for: it tells whether there are more."""
+        shown, context = self.limited, self.context
+        query = one_more(shown.query)
+        found = answered(query, self.node, context, shown=shown.query)
+        asked_more = query is not shown.query
+        has_more = asked_more and shown.limit is not None and len(found.rows) > shown.limit
+        rows = found.rows[: shown.limit] if asked_more else found.rows
+        return {
+            "results": rows,
+            "columns": list(found.columns),
+            "types": [list(pair) for pair in zip(found.columns, found.types, strict=True)],
+            "query": self.statement.text,
+            "hogql": found.hogql,
+            "clickhouse": found.clickhouse,
+            "error": None,
+            "explain": self._plan(query) if self.explain else None,
+            "metadata": None,
+            "warnings": _warnings(shown, cut=has_more, rows=len(rows)),
+            "hasMore": has_more,
+            "limit": shown.limit,
+            "offset": shown.offset,
+            "modifiers": {"personsOnEventsMode": person_mode(self.node), "inCohortVia": "auto"},
+            "query_metadata": _metadata(self.statement.query),
+        }
+
+    def _plan(self, query: ast.Query) -> list[str]:
+        compiled = compiled_for(query, self.node, self.context)
+        return [str(row[0]) for row in ask(compiled, self.context, explain=True).rows]
+
+
+def one_more(query: ast.Query) -> ast.Query:
+    """Return a query with its limit raised by one; the very same one where that would change its meaning."""
+    limit = query.limit
+    if query.limit_with_ties or not isinstance(limit, ast.Constant) or not isinstance(limit.value, int):
+        return query
+    return replace(query, limit=ast.Constant(limit.value + 1))
+
+
+def _warnings(shown: Limited, *, cut: bool, rows: int) -> list[dict[str, Json]] | None:
+    """Say that the limit which nobody asked for cut the result, or may have cut an arm of a UNION."""
+    if not shown.defaulted:
+        return None
+    if cut:
+        message = f"Only the first {DEFAULT_LIMIT} rows are shown, because the query has no LIMIT. Add one to see more."
+    elif isinstance(shown.query, ast.SelectSetQuery) and shown.query.limit is None and rows >= DEFAULT_LIMIT:
+        message = (
+            f"Each SELECT without a LIMIT gives {DEFAULT_LIMIT} rows at most, so some may be missing. Add a LIMIT to "
+            "each, or one to the whole in parentheses."
+        )
+    else:
+        return None
+    return [{"message": message, "start": None, "end": None, "fix": None}]
+
+
+def _metadata(query: ast.Query) -> dict[str, Json]:
+    """Return which events, properties and cohorts a statement names."""
+    events: dict[str, None] = {}
+    for node in descendants(query):
+        if isinstance(node, ast.CompareOperation) and node.op in {"==", "in", "!=", "not in"}:
+            for side, other in ((node.left, node.right), (node.right, node.left)):
+                if isinstance(side, ast.Field) and side.chain[-1] == "event":
+                    events.update(dict.fromkeys(_texts(other)))
+    return {
+        "events": list(events)[:_NAMED],
+        "properties": sorted(property_keys(query))[:_NAMED],
+        "cohorts": sorted(cohort_names(query), key=str)[:_NAMED],
+        "actions": [],
+    }
+
+
+def _texts(node: ast.Expr) -> list[str]:
+    members = node.exprs if isinstance(node, ast.Tuple | ast.Array) else (node,)
+    return [one.value for one in members if isinstance(one, ast.Constant) and isinstance(one.value, str)]

@@ -1,0 +1,146 @@
+"""Who runs right now: the places of a project, one calculation per answer, and someone to attend to a run.
+
+Places are leases in Redis: who has one renews it, so that one whose process was killed is free again soon. While Redis
+is away everyone runs.
+"""
+
+import secrets
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from threading import Thread
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+
+from core.query.errors import TooManyRunning
+from core.query.store import Store, StoreAwayError, query_store
+
+log = structlog.get_logger()
+
+LEASE_SECONDS: Final = 20
+TICK_SECONDS: Final = 5.0
+LOOK_AGAIN_SECONDS: Final = 0.1
+_GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+_TAKE: Final = """
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+_RENEW: Final = """
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+redis.call('ZADD', KEYS[1], 'XX', now + tonumber(ARGV[2]), ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+_RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+
+type Renew = Callable[[], None]
+
+
+@contextmanager
+def place_of_project(team_id: int, *, wait_seconds: float) -> Iterator[Renew]:
+    """Hold one of the project's places during the block, whose attendant is to call what this yields.
+
+    Raises TooManyRunning when none is free in time.
+    """
+    store, name, token = query_store(), f"query:{{{team_id}}}:places", secrets.token_hex(8)
+    if not _taken(store, name, token, wait_seconds):
+        raise TooManyRunning
+    try:
+        yield lambda: _quietly(store, lambda client: client.eval(_RENEW, 1, name, token, LEASE_SECONDS))
+    finally:
+        _quietly(store, lambda client: client.zrem(name, token))
+
+
+def _taken(store: Store, name: str, token: str, wait_seconds: float) -> bool:
+    deadline = time.monotonic() + wait_seconds
+    most = settings.QUERY_CONCURRENCY_PER_PROJECT
+    while True:
+        try:
+            if store.ask(lambda client: client.eval(_TAKE, 1, name, token, most, LEASE_SECONDS)):
+                return True
+        except StoreAwayError:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(LOOK_AGAIN_SECONDS)
+
+
+@contextmanager
+def alone_with(cache_key: str, *, wait_seconds: float) -> Iterator[tuple[bool, Renew]]:
+    """Yield whether nobody else works out the same answer; false after somebody else has ended, or for too long."""
+    store, name, token = query_store(), f"query:{cache_key}:calculated", secrets.token_hex(8)
+    is_first = True
+    deadline = time.monotonic() + wait_seconds
+    with suppress(StoreAwayError):
+        while not store.ask(lambda client: client.set(name, token, ex=LEASE_SECONDS, nx=True)):
+            is_first = False
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(LOOK_AGAIN_SECONDS)
+    try:
+        yield is_first, lambda: _quietly(store, lambda client: client.expire(name, LEASE_SECONDS))
+    finally:
+        _quietly(store, lambda client: client.eval(_RELEASE, 1, name, token))
+
+
+def _quietly(store: Store, work: Callable[[Any], Any]) -> None:
+    store.tried(work)
+
+
+@contextmanager
+def attended(
+    renewals: Sequence[Renew], *, sockets: Sequence[socket.socket] = (), on_gone: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Renew what the block holds while it lasts, and call `on_gone` once when all of `sockets` have been hung up.
+
+    A renewal that raises LookupError ends the attendance with `on_gone`: nobody wants the answer any more.
+    """
+    ours, theirs = socket.socketpair()
+    thread = Thread(target=_attend, args=(theirs, renewals, sockets, on_gone), daemon=True, name="query-attendant")
+    thread.start()
+    try:
+        yield
+    finally:
+        ours.close()
+        thread.join()
+        theirs.close()
+
+
+def _attend(
+    ended: socket.socket,
+    renewals: Sequence[Renew],
+    sockets: Sequence[socket.socket],
+    on_gone: Callable[[], None] | None,
+) -> None:
+    poll = select.poll()
+    poll.register(ended, select.POLLIN | _GONE)
+    there = {one.fileno() for one in sockets}
+    for number in there:
+        poll.register(number, _GONE)
+    while True:
+        events = {number for number, _ in poll.poll(TICK_SECONDS * 1000)}
+        if ended.fileno() in events:
+            return
+        for number in events & there:
+            poll.unregister(number)
+        if events and not there - events and on_gone is not None:
+            on_gone()
+            on_gone = None
+        there -= events
+        try:
+            for renew in renewals:
+                renew()
+        except LookupError:
+            if on_gone is not None:
+                on_gone()
+            return

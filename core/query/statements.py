@@ -1,0 +1,102 @@
+"""One HogQL statement of a query: looked up, compiled, asked, and accounted for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast, get_args
+
+from django.conf import settings
+
+from core.api.json import dumps
+from core.api.leaving import place_left
+from core.query.context import hogql_context
+from core.query.reading import BadNode
+from core.query.runners.base import QueryContext
+from events import client
+from events.asking import Asked
+from events.hogql import ast
+from events.hogql.compile import Compiled, compile_query
+from events.hogql.context import DEFAULT_PERSON_MODE, PersonMode
+from events.hogql.printer import print_hogql
+
+PERSON_MODES: Final[tuple[str, ...]] = get_args(PersonMode.__value__)
+_BYTES: Final = 1024**2
+
+type Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Rows as JSON has them, with the names and ClickHouse's types of their columns, and the texts of the statement.
+
+    `clickhouse` is for those who may see it; its parameters are listed below it.
+    """
+
+    rows: Sequence[Sequence[Json]]
+    columns: Sequence[str]
+    types: Sequence[str]
+    hogql: str
+    clickhouse: str
+    tables: frozenset[str]
+
+
+def person_mode(node: Mapping[str, Json]) -> PersonMode:
+    """Return the node's modifier `personsOnEventsMode`. Raises BadNode."""
+    modifiers = node.get("modifiers")
+    mode = modifiers.get("personsOnEventsMode") if isinstance(modifiers, Mapping) else None
+    if mode is None:
+        return DEFAULT_PERSON_MODE
+    if mode not in PERSON_MODES:
+        message = f"Input should be one of {', '.join(map(repr, PERSON_MODES))}"
+        raise BadNode(message, ("query", "modifiers", "personsOnEventsMode"))
+    return cast("PersonMode", mode)
+
+
+def answered(
+    query: ast.Query, node: Mapping[str, Json], context: QueryContext, *, shown: ast.Query | None = None
+) -> Answered:
+    """Run a statement; `shown` is what `hogql` tells where that differs. Raises HogQLError and EventStoreError."""
+    compiled = compiled_for(query, node, context)
+    with context.record.timed("print"):
+        hogql = print_hogql(shown or query)
+    found = ask(compiled, context)
+    return Answered(
+        rows=found.rows,
+        columns=compiled.columns,
+        types=[kind for _, kind in found.columns],
+        hogql=hogql,
+        clickhouse=clickhouse_text(compiled),
+        tables=compiled.tables,
+    )
+
+
+def compiled_for(query: ast.Query, node: Mapping[str, Json], context: QueryContext) -> Compiled:
+    """Look up what a statement names, and compile it."""
+    with context.record.timed("context"):
+        about = hogql_context(context.project, query, person_mode=person_mode(node))
+    with context.record.timed("compile"):
+        return compile_query(query, about)
+
+
+def ask(compiled: Compiled, context: QueryContext, *, explain: bool = False) -> Asked:
+    """Run a compiled statement as the query user, while other requests use this one's place."""
+    record = context.record
+    with record.timed("clickhouse"), place_left():
+        found = client.ask(
+            f"EXPLAIN {compiled.sql}" if explain else compiled.sql,
+            compiled.parameters,
+            team_id=context.team.id,
+            query_id=context.query_id,
+            seconds=context.seconds,
+            memory_mb=settings.QUERY_MEMORY_MB,
+            max_rows=context.max_rows + 1,
+            max_bytes=settings.QUERY_MAX_RESULT_MB * _BYTES,
+        )
+    record.rows_read += found.rows_read
+    record.bytes_read += found.bytes_read
+    record.memory = max(record.memory, found.memory)
+    return found
+
+
+def clickhouse_text(compiled: Compiled) -> str:
+    """Return ClickHouse's SQL with its parameters below."""
+    return f"{compiled.sql}\n-- parameters: {dumps(compiled.parameters).decode()}"

@@ -1,0 +1,77 @@
+"""HogQL expressions of a project's callers on a row of `events` or `persons`, ready to be written into statements."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from events.hogql import ast
+from events.hogql.compile import compile_query, compile_row_expr
+from events.hogql.context import Context
+from events.hogql.errors import HogQLResolutionError
+from events.hogql.types import Type
+
+_TRUTHS: Final = frozenset({"Boolean", "Integer", "Float", "Decimal", "Unknown"})
+_NO_TRUTH: Final = "The expression must be true or false, and is of the type {kind}."
+
+
+@dataclass(frozen=True, slots=True)
+class RowExpression:
+    """An expression in the project where it was read: equal to another of the same text and table.
+
+    `context` is the project as it was then. Statements that an expression is written into are the query user's.
+    """
+
+    text: str
+    table: Literal["events", "persons"]
+    node: ast.Expr = field(compare=False, repr=False)
+    context: Context = field(compare=False, repr=False)
+
+    def check(self, *, condition: bool) -> None:
+        """Raise HogQLError for names, functions and types that are wrong, `condition` also for what is no truth."""
+        if self.table == "persons":
+            query = ast.SelectQuery(select=(self.node,), select_from=_PERSONS)
+            (kind,) = compile_query(query, self.context).types
+            compile_query(self.persons(most=1), self.context)
+        else:
+            _, kind = self._compiled({}, "e", "e.person_id")
+        if condition:
+            _check_truth(kind, self.node)
+
+    def condition(self, parameters: dict[str, Any], *, alias: str, person_id: str) -> str:
+        """Return SQL that is 1 where the expression on the event `alias` is true, else 0. Raises HogQLError."""
+        sql, kind = self._compiled(parameters, alias, person_id)
+        _check_truth(kind, self.node)
+        return f"(ifNull({sql}, 0) != 0)"
+
+    def word(self, parameters: dict[str, Any], *, alias: str, person_id: str) -> str:
+        """Return SQL for the value, on the event `alias`, as text: empty for NULL. Raises HogQLError."""
+        sql, _ = self._compiled(parameters, alias, person_id)
+        return f"ifNull(toString({sql}), '')"
+
+    def persons(self, *, most: int, after: str = "", until: str = "") -> ast.SelectQuery:
+        """Return the SELECT of the ids of at most so many persons of whom it is true, whose UUIDs lie in a range.
+
+        UUIDs are compared as texts, which is the order that Postgres has for them; an empty bound is none.
+        """
+        key = ast.Call(name="toString", args=(ast.Field(chain=("id",)),))
+        bounds: list[ast.Expr] = []
+        if after:
+            bounds.append(ast.CompareOperation(op=">", left=key, right=ast.Constant(value=after)))
+        if until:
+            bounds.append(ast.CompareOperation(op="<=", left=key, right=ast.Constant(value=until)))
+        return ast.SelectQuery(
+            select=(ast.Field(chain=("id",)),),
+            select_from=_PERSONS,
+            where=ast.And(exprs=(*bounds, self.node)) if bounds else self.node,
+            limit=ast.Constant(value=most),
+        )
+
+    def _compiled(self, parameters: dict[str, Any], alias: str, person_id: str) -> tuple[str, Type]:
+        return compile_row_expr(self.node, self.context, parameters, alias=alias, person_id=person_id)
+
+
+_PERSONS: Final = ast.JoinExpr(table=ast.Field(chain=("persons",)))
+
+
+def _check_truth(kind: Type, node: ast.Expr) -> None:
+    if kind.kind not in _TRUTHS:
+        raise HogQLResolutionError(_NO_TRUTH.format(kind=kind.kind), start=node.start, end=node.end)

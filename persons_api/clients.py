@@ -1,0 +1,86 @@
+"""Which sockets of this process may be the one of a request's client, so that its hanging up can be seen.
+
+The WSGI server tells the client's address and not its port, and does not tell when it hangs up. But a connection on
+which a request waits for its answer received something after it last sent something, which the kernel knows.
+"""
+
+import os
+import socket
+import stat
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
+from typing import Any, Final
+
+_FOLDER: Final = "/proc/self/fd"
+_INFO_BYTES: Final = 104
+_LAST_SENT: Final = 44
+_LAST_RECEIVED: Final = 52
+"""Places of tcpi_last_data_sent and tcpi_last_data_recv, milliseconds ago, in Linux's struct tcp_info."""
+_SLACK_SECONDS: Final = 10.0
+"""A request may have lain in the server for a while before it came to the application."""
+
+
+def client_sockets(environ: Mapping[str, Any], began: float) -> list[socket.socket]:
+    """Return copies of the sockets on which a client with the request's address waits for an answer.
+
+    One of them is the client's; others belong to requests that it, or a proxy, made at the same time. `began` is when
+    the application got the request (time.monotonic). None are found where the system is not Linux, or the request came
+    another way than by TCP.
+    """
+    address = _plain(str(environ.get("REMOTE_ADDR", "")))
+    port = str(environ.get("SERVER_PORT", ""))
+    if not address or not os.path.isdir(_FOLDER) or not hasattr(socket, "TCP_INFO"):  # noqa: PTH112 hot
+        return []
+    oldest = (time.monotonic() - began + _SLACK_SECONDS) * 1000
+    found = []
+    for one in _sockets():
+        if _waits(one, address, port, oldest):
+            found.append(one)
+        else:
+            one.close()
+    return found
+
+
+def _sockets() -> Iterator[socket.socket]:
+    numbers = [number for name in os.listdir(_FOLDER) if _is_socket(number := int(name))]  # noqa: PTH208 hot
+    for number in numbers:
+        with suppress(OSError):
+            copy = os.dup(number)
+            # Another thread may have closed the first, and its number may be another file's by now.
+            if _is_socket(copy):
+                yield socket.socket(fileno=copy)
+            else:
+                os.close(copy)
+
+
+def _is_socket(number: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(number).st_mode)
+    except OSError:
+        return False
+
+
+def _waits(one: socket.socket, address: str, port: str, oldest: float) -> bool:
+    try:
+        if one.family not in {socket.AF_INET, socket.AF_INET6} or str(one.getsockname()[1]) != port:
+            return False
+        if _plain(one.getpeername()[0]) != address:
+            return False
+        info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+    except OSError:
+        return False
+    sent, received = (struct.unpack_from("I", info, place)[0] for place in (_LAST_SENT, _LAST_RECEIVED))
+    return bool(received <= sent and received <= oldest)
+
+
+def _plain(text: str) -> str:
+    try:
+        found = ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(found, IPv6Address) and found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(found)

@@ -1,0 +1,192 @@
+"""How many queries of a project run at once, and what frees a place."""
+
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from core.query import running, store
+from core.query.errors import TooManyRunning
+from core.query.running import alone_with, attended, place_of_project
+from tests.core.http import problem
+from tests.core.query.execution.conftest import Asking, make_asking
+from tests.factories import make_team
+
+TEAM, OTHER = 41, 42
+
+
+@pytest.mark.usefixtures("valkey")
+def test_a_project_has_so_many_places(settings: Any) -> None:
+    settings.QUERY_CONCURRENCY_PER_PROJECT = 2
+    with place_of_project(TEAM, wait_seconds=0), place_of_project(TEAM, wait_seconds=0):
+        with pytest.raises(TooManyRunning), place_of_project(TEAM, wait_seconds=0.2):
+            pass
+        with place_of_project(OTHER, wait_seconds=0):
+            pass
+    with place_of_project(TEAM, wait_seconds=0):
+        pass
+
+
+@pytest.mark.usefixtures("valkey")
+def test_whoever_waits_gets_the_next_place(settings: Any) -> None:
+    settings.QUERY_CONCURRENCY_PER_PROJECT = 1
+    got = threading.Event()
+
+    def wait() -> None:
+        with place_of_project(TEAM, wait_seconds=10):
+            got.set()
+
+    with place_of_project(TEAM, wait_seconds=0):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert not got.wait(0.4)
+    assert got.wait(5)
+    thread.join()
+
+
+def test_a_place_whose_process_was_killed_gets_free(
+    settings: Any, valkey: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.QUERY_CONCURRENCY_PER_PROJECT = 1
+    monkeypatch.setattr(running, "LEASE_SECONDS", 1)
+    killed = ExitStack()
+    killed.enter_context(place_of_project(TEAM, wait_seconds=0))
+    with pytest.raises(TooManyRunning), place_of_project(TEAM, wait_seconds=0.2):
+        pass
+    with place_of_project(TEAM, wait_seconds=5):
+        pass
+    killed.close()
+
+
+@pytest.mark.usefixtures("valkey")
+def test_it_gets_free_although_others_of_the_project_run(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.QUERY_CONCURRENCY_PER_PROJECT = 2
+    monkeypatch.setattr(running, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(running, "TICK_SECONDS", 0.2)
+    killed = ExitStack()
+    killed.enter_context(place_of_project(TEAM, wait_seconds=0))
+    with (
+        place_of_project(TEAM, wait_seconds=0) as renew,
+        attended([renew]),
+        place_of_project(TEAM, wait_seconds=5),
+    ):
+        pass
+    killed.close()
+
+
+@pytest.mark.usefixtures("valkey")
+def test_a_place_that_is_renewed_is_kept(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.QUERY_CONCURRENCY_PER_PROJECT = 1
+    monkeypatch.setattr(running, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(running, "TICK_SECONDS", 0.2)
+    with (
+        place_of_project(TEAM, wait_seconds=0) as renew,
+        attended([renew]),
+        pytest.raises(TooManyRunning),
+        place_of_project(TEAM, wait_seconds=2),
+    ):
+        pass
+
+
+def test_without_the_store_everyone_runs(settings: Any) -> None:
+    settings.QUERY_CONCURRENCY_PER_PROJECT = 1
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    store._store_at.cache_clear()  # noqa: SLF001 the pause of an earlier test would hide the attempt
+    with (
+        place_of_project(TEAM, wait_seconds=0),
+        place_of_project(TEAM, wait_seconds=0),
+        alone_with("k", wait_seconds=0),
+    ):
+        pass
+
+
+@pytest.mark.django_db
+def test_who_finds_no_place_is_told_to_come_back(asking: Asking, settings: Any) -> None:
+    settings.QUERY_CONCURRENCY_PER_PROJECT = 1
+    settings.QUERY_CONCURRENCY_WAIT_SECONDS = 0
+    with place_of_project(asking.team.id, wait_seconds=0):
+        response = asking.ask("select 1")
+    detail = "Too many queries are running right now — please try again in a moment."
+    assert problem(response) == (429, "throttled_error", "throttled", detail, None)
+    assert int(response["Retry-After"]) >= 1
+    assert asking.ask("select 1").status_code == 200
+
+
+@pytest.mark.django_db
+def test_kept_answers_need_no_place(asking: Asking, settings: Any) -> None:
+    asking.answer("select 1")
+    settings.QUERY_CONCURRENCY_PER_PROJECT = 1
+    settings.QUERY_CONCURRENCY_WAIT_SECONDS = 0
+    with place_of_project(asking.team.id, wait_seconds=0):
+        assert asking.answer("select 1")["is_cached"] is True
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_running_query_is_seen_and_stopped(clickhouse: object, valkey: object) -> None:
+    asking = make_asking(make_team())
+    text = "select count() from numbers(1000000000000) where cityHash64(number) = 1"
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(asking.ask(text, client_query_id="long"))
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    from events import client
+
+    deadline = time.monotonic() + 20
+    while client.progress_of(asking.team.id, "long") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert client.stop(asking.team.id + 1, "long") == 0
+    assert asking.delete("long/").status_code == 200
+    thread.join(20)
+    assert not thread.is_alive()
+    assert problem(answers[0])[:3] == (400, "validation_error", "query_was_cancelled")
+    assert client.progress_of(asking.team.id, "long") is None
+
+
+def test_hanging_up_is_noticed_once_all_who_may_be_meant_did() -> None:
+    gone: list[float] = []
+    pairs = [socket.socketpair() for _ in range(2)]
+    with attended([], sockets=[ours for ours, _ in pairs], on_gone=lambda: gone.append(time.monotonic())):
+        pairs[0][1].close()
+        time.sleep(0.2)
+        assert gone == []
+        pairs[1][1].close()
+        deadline = time.monotonic() + 5
+        while not gone and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+    assert len(gone) == 1
+    for ours, _ in pairs:
+        ours.close()
+
+
+def test_a_client_that_waits_is_not_gone() -> None:
+    ours, theirs = socket.socketpair()
+    gone: list[int] = []
+    with attended([], sockets=[ours], on_gone=lambda: gone.append(1)):
+        theirs.send(b"more")
+        time.sleep(0.2)
+    assert gone == []
+    ours.close()
+    theirs.close()
+
+
+def test_attendance_ends_when_nobody_wants_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "TICK_SECONDS", 0.05)
+    gone = threading.Event()
+
+    def renew() -> None:
+        raise LookupError
+
+    with attended([renew], on_gone=gone.set):
+        assert gone.wait(5)
