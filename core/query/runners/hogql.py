@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 from core.query.reading import BadNode, Fields
@@ -12,7 +13,7 @@ from events.hogql import ast
 from events.hogql.context import DEFAULT_LIMIT
 from events.hogql.parser import MAX_CHARACTERS, parse_select
 from events.hogql.substitution import Limited, limited, substitute
-from events.hogql.walk import cohort_names, descendants, property_keys
+from events.hogql.walk import cohort_names, descendants
 
 _NAMED: Final = 1_000
 """The most names of events and properties that an answer tells of its query."""
@@ -120,14 +121,17 @@ def _warnings(shown: Limited, *, cut: bool, rows: int) -> list[dict[str, Json]] 
 def _metadata(query: ast.Query) -> dict[str, Json]:
     """Return which events, properties and cohorts a statement names."""
     events: dict[str, None] = {}
+    properties: set[str] = set()
     for node in descendants(query):
+        if isinstance(node, ast.Field):
+            properties.update(str(key) for of, key in pairwise(node.chain) if of == "properties")
         if isinstance(node, ast.CompareOperation) and node.op in {"==", "in", "!=", "not in"}:
             for side, other in ((node.left, node.right), (node.right, node.left)):
                 if isinstance(side, ast.Field) and side.chain[-1] == "event":
                     events.update(dict.fromkeys(_texts(other)))
     return {
         "events": list(events)[:_NAMED],
-        "properties": sorted(property_keys(query))[:_NAMED],
+        "properties": sorted(properties)[:_NAMED],
         "cohorts": sorted(cohort_names(query), key=str)[:_NAMED],
         "actions": [],
     }

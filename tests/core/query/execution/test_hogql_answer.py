@@ -156,3 +156,13 @@ def test_the_time_zone_is_the_projects(clickhouse: object, valkey: object, db: N
     answer: Any = tokyo.answer("select toDateTime('2024-03-05 10:00:00') as t")
     assert answer["timezone"] == "Asia/Tokyo"
     assert answer["results"] == [["2024-03-05T01:00:00.000000Z"]]
+
+
+def test_the_answer_tells_which_properties_were_named(asking: Asking) -> None:
+    text = "select properties.$os, person.properties.plan, e.properties['deep'].er from events e where event = 'click'"
+    assert asking.answer(text)["query_metadata"] == {
+        "events": ["click"],
+        "properties": ["$os", "deep", "plan"],
+        "cohorts": [],
+        "actions": [],
+    }

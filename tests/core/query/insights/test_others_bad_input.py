@@ -27,7 +27,7 @@ FUNNELS: list[tuple[dict[str, Any], str]] = [
     ({"funnelsFilter": {"exclusions": {}}}, ""),
     ({"funnelsFilter": {"exclusions": [7]}}, "object"),
     ({"funnelsFilter": {"breakdownAttributionType": "step"}, "breakdownFilter": {"breakdown": "a"}}, "ttribution"),
-    ({"breakdownFilter": {"breakdown": "a", "breakdown_type": "hogql"}}, "hogql"),
+    ({"breakdownFilter": {"breakdown": "a", "breakdown_type": "hogql"}}, "Unable to resolve field: a"),
     ({"breakdownFilter": {"breakdown": "a", "breakdown_histogram_bin_count": 4}}, "breakdown_histogram_bin_count"),
     ({"breakdownFilter": {"breakdown": {}}}, ""),
     ({"breakdownFilter": {"breakdowns": [7]}}, "breakdowns"),

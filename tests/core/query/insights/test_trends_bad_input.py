@@ -75,7 +75,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ),
     ({"trendsFilter": {"formula": "A / B"}}, "series B"),
     ({"trendsFilter": {"formulas": ["A"] * 21}}, "at most 20"),
-    ({"breakdownFilter": {"breakdown": "a", "breakdown_type": "hogql"}}, "hogql"),
+    ({"breakdownFilter": {"breakdown": "a", "breakdown_type": "hogql"}}, "Unable to resolve field: a"),
     ({"breakdownFilter": {"breakdown": "a", "breakdown_type": "session"}}, "session"),
     ({"breakdownFilter": {"breakdown": "a", "breakdown_type": "group"}}, "Field required"),
     ({"breakdownFilter": {"breakdown": "a", "breakdown_limit": 0}}, "between"),
