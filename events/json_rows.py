@@ -19,7 +19,10 @@ _READERS: Final[Mapping[str, Reader]] = {
 
 
 def read_rows(asked: Asked) -> list[tuple[Any, ...]]:
-    """Return the rows with times as naive UTC datetimes, days as dates, UUIDs as such, and tuples as tuples."""
+    """Return the rows with times as naive UTC datetimes, days as dates, UUIDs as such, and tuples as tuples.
+
+    Members of tuples may not have names.
+    """
     readers = [_reader(kind) for _, kind in asked.columns]
     return [
         tuple(value if reader is None else reader(value) for value, reader in zip(row, readers, strict=True))

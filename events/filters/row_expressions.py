@@ -7,9 +7,14 @@ from events.hogql import ast
 from events.hogql.compile import compile_query, compile_row_expr
 from events.hogql.context import Context
 from events.hogql.errors import HogQLResolutionError
+from events.hogql.functions.registry import find
 from events.hogql.types import Type
+from events.hogql.walk import children
 
 _TRUTHS: Final = frozenset({"Boolean", "Integer", "Float", "Decimal", "Unknown"})
+_AGGREGATION: Final = "Aggregations and window functions cannot be used in an expression on one row"
+_TOO_DEEP: Final = "The expression is nested too deeply"
+_STAR: Final = "* cannot be used here"
 _NO_TRUTH: Final = "The expression must be true or false, and is of the type {kind}."
 
 
@@ -27,12 +32,10 @@ class RowExpression:
 
     def check(self, *, condition: bool) -> None:
         """Raise HogQLError for names, functions and types that are wrong, `condition` also for what is no truth."""
-        if self.table == "persons":
-            query = ast.SelectQuery(select=(self.node,), select_from=_PERSONS)
-            (kind,) = compile_query(query, self.context).types
-            compile_query(self.persons(most=1), self.context)
-        else:
-            _, kind = self._compiled({}, "e", "e.person_id")
+        try:
+            kind = self._kind()
+        except RecursionError:
+            raise HogQLResolutionError(_TOO_DEEP) from None
         if condition:
             _check_truth(kind, self.node)
 
@@ -65,11 +68,33 @@ class RowExpression:
             limit=ast.Constant(value=most),
         )
 
+    def _kind(self) -> Type:
+        if self.table == "persons":
+            query = ast.SelectQuery(select=(self.node,), select_from=_PERSONS)
+            _refuse_aggregations(self.node)
+            compile_query(self.persons(most=1), self.context)
+            kind, *more = compile_query(query, self.context).types
+            if more:
+                raise HogQLResolutionError(_STAR, start=self.node.start, end=self.node.end)
+            return kind
+        return self._compiled({}, "e", "e.person_id")[1]
+
     def _compiled(self, parameters: dict[str, Any], alias: str, person_id: str) -> tuple[str, Type]:
         return compile_row_expr(self.node, self.context, parameters, alias=alias, person_id=person_id)
 
 
 _PERSONS: Final = ast.JoinExpr(table=ast.Field(chain=("persons",)))
+
+
+def _refuse_aggregations(node: ast.Node) -> None:
+    # Subqueries have rows of their own.
+    if isinstance(node, ast.SelectQuery | ast.SelectSetQuery):
+        return
+    function = find(node.name) if isinstance(node, ast.Call) else None
+    if isinstance(node, ast.WindowFunction) or (function is not None and function.aggregate):
+        raise HogQLResolutionError(_AGGREGATION, start=node.start, end=node.end)
+    for child in children(node):
+        _refuse_aggregations(child)
 
 
 def _check_truth(kind: Type, node: ast.Expr) -> None:

@@ -86,7 +86,7 @@ class Statement:
                 raise QueryTimeout
             limits["log_comment"] = run.mark
         if self.foreign:
-            query_id = str(uuid4()) if run is None else run.mark.rpartition(":")[2]
+            query_id = str(uuid4()) if run is None else run.mark.split(":", 2)[2]
             return foreign_rows(sql, self.parameters, query_id=query_id, seconds=seconds)
         return client.query(sql, self.parameters, settings=limits, seconds=seconds).rows
 

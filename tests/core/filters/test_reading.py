@@ -57,7 +57,7 @@ REFUSED: list[tuple[Any, str]] = [
     ([{"key": "a", "value": 1, "type": 5}], "The `type` of a filter must be text."),
     ([{"key": "a", "value": 1, "type": "event"}], "The 'event' property filter does not work in 'person' scope"),
     ([{"key": "a", "value": 1, "type": "group"}], "The 'group' property filter does not work in 'person' scope"),
-    ([{"key": "1 = 1", "value": 1, "type": "hogql"}], "Filters of type 'hogql' are not supported."),
+    ([{"key": "a", "value": 1, "type": "hogql"}], "Unable to resolve field: a"),
     ([{"key": "a", "value": "x", "operator": "in"}], "The `value` of the operator in must be a list."),
     ([{"key": "a", "value": [1], "operator": "between"}], "between operator requires numeric values"),
     ([{"key": "a", "value": 1, "operator": "not_between"}], "not_between operator requires numeric values"),

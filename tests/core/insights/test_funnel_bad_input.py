@@ -106,7 +106,7 @@ def test_what_correlation_needs(api: Api, params: dict[str, Any], detail: str, a
         ({"breakdown": "a", "breakdown_type": "planet"}, "breakdown_type"),
         ({"breakdown": "a", "breakdown_type": "group"}, "breakdown_group_type_index"),
         ({"breakdown": "a", "breakdown_type": "group", "breakdown_group_type_index": 9}, "breakdown_group_type_index"),
-        ({"breakdown": "a", "breakdown_type": "hogql"}, "breakdown_type"),
+        ({"breakdown": "a", "breakdown_type": "hogql"}, "breakdown"),
         ({"breakdown": ["x"], "breakdown_type": "cohort"}, "breakdown"),
         ({"breakdown": "a", "breakdown_limit": "many"}, "breakdown_limit"),
         ({"breakdown": "a", "breakdown_limit": -2}, "breakdown_limit"),

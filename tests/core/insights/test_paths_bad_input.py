@@ -10,7 +10,7 @@ from tests.core.persons.conftest import Api
 pytestmark = pytest.mark.usefixtures("clickhouse")
 PATH = "/path/"
 BOTH = "Cannot include all custom events and specific custom events in the same query"
-NO_HOGQL = "Paths of HogQL expressions are not supported."
+NO_FIELD = "Unable to resolve field: nope"
 NO_RULE = "A path cleaning rule has a `regex` and an `alias`, both text."
 LOCAL = "local_path_cleaning_filters"
 AFTER = "funnel_path_after_step"
@@ -35,8 +35,8 @@ def funnel(number: Any = 1, part: str = AFTER, **fields: Any) -> dict[str, Any]:
             'Expected a list of items but got type "dict".',
             "include_event_types",
         ),
-        ({"include_event_types": ["hogql"]}, NO_HOGQL, "include_event_types"),
-        ({"paths_hogql_expression": "properties.x"}, NO_HOGQL, "paths_hogql_expression"),
+        ({"include_event_types": ["hogql"], "paths_hogql_expression": "nope"}, NO_FIELD, "paths_hogql_expression"),
+        ({"paths_hogql_expression": "nope"}, NO_FIELD, "paths_hogql_expression"),
         (
             {"include_custom_events": ["a" * 50_000, "b" * 50_000]},
             "These names are too long.",

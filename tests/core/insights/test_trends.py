@@ -216,7 +216,7 @@ class TestBreakdowns:
             ({"breakdown_value": "{"}, None, "breakdown_value"),
             ({"breakdown_value": "[1,1e999]"}, None, "breakdown_value"),
             ({"breakdown_value": "1", "breakdown_type": "planet"}, '"planet" is not a valid choice.', "breakdown_type"),
-            ({"breakdown_value": "1", "breakdown_type": "hogql"}, None, "breakdown_type"),
+            ({"breakdown_value": "[1,2]", "breakdown_type": "hogql"}, "Unable to resolve field: amount", "breakdown"),
             ({"breakdown_value": "x", "breakdown_type": "cohort"}, "A valid integer is required.", "breakdown_value"),
             ({"breakdown_value": "-1", "breakdown_type": "cohort"}, None, "breakdown_value"),
             ({"breakdown_value": "[1,2]", "breakdown_type": "group"}, None, "breakdown_group_type_index"),

@@ -62,7 +62,7 @@ WORDS: list[tuple[str, Any, str]] = [
         {"ai_config": {"x": 1}},
         f"Must provide a dictionary with only allowed keys: {AI_KEYS}.",
     ),
-    ("test_account_filters", [{"key": "a", "type": "hogql"}], "Filters of type 'hogql' are not supported."),
+    ("test_account_filters", [{"key": "a", "type": "hogql"}], "Unable to resolve field: a"),
     ("app_urls", "x", 'Expected a list of items but got type "str".'),
     ("extra_settings", [], 'Expected a dictionary of items but got type "list".'),
     ("anonymize_ips", "q", "Must be a valid boolean."),

@@ -74,7 +74,7 @@ def test_filters_are_hashable() -> None:
 @pytest.mark.parametrize(
     ("item", "text"),
     [
-        ({"type": "hogql", "key": "1 = 1"}, "Filters of type 'hogql' are not supported."),
+        ({"type": "hogql", "key": "1 = 1"}, "Filters of type 'hogql' cannot be used here."),
         ({"type": "feature"}, "The 'feature' property filter does not work in 'event' scope"),
         ({"type": 5}, "The `type` of a filter must be text."),
         ({"type": "group"}, "A filter on a group must have a `group_type_index` from 0 to 4."),
