@@ -10,7 +10,7 @@ WORKERS ?= 2
 # uv is looked up once; a fresh machine gets its own copy in .tools.
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
-.PHONY: help install up test lint types imports schema bench format browser
+.PHONY: help install up test nightly lint types imports schema bench format browser
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ up: $(STAMP) ## run the whole server; UP_ARGS=--no-demo starts empty
 
 test: $(STAMP) ## run all tests on stores of their own; TEST_ARGS selects
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup $(TEST_ARGS)
+
+nightly: $(STAMP) ## 10,000 random HogQL queries over several projects, other ones each day
+	HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest -n $(WORKERS) --dist load tests/events/hogql/tenancy $(TEST_ARGS)
 
 browser: ## install Chromium for tests/browser; PERSONS_API_REQUIRE_BROWSER=1 makes a missing one a failure
 	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then exit 0; \

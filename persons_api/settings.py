@@ -178,7 +178,7 @@ INSIGHT_CACHE_SECONDS = env.integer("INSIGHT_CACHE_SECONDS", 300, minimum=0)
 QUERY_TIMEOUT_SECONDS = env.integer("QUERY_TIMEOUT_SECONDS", 60, minimum=1)
 QUERY_BACKGROUND_TIMEOUT_SECONDS = env.integer("QUERY_BACKGROUND_TIMEOUT_SECONDS", 600, minimum=1)
 QUERY_MEMORY_MB = env.integer("QUERY_MEMORY_MB", 2048, minimum=64)
-QUERY_MAX_RESULT_MB = env.integer("QUERY_MAX_RESULT_MB", 64, minimum=1, maximum=1024)
+QUERY_MAX_RESULT_MB = env.integer("QUERY_MAX_RESULT_MB", 32, minimum=1, maximum=1024)
 # How many queries of one project run at once, and for how long one more waits for its turn.
 QUERY_CONCURRENCY_PER_PROJECT = env.integer("QUERY_CONCURRENCY_PER_PROJECT", 3, minimum=1)
 QUERY_CONCURRENCY_WAIT_SECONDS = env.integer("QUERY_CONCURRENCY_WAIT_SECONDS", 10)

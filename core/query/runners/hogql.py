@@ -81,7 +81,7 @@ class HogQLRunner(Runner):
             "error": None,
             "explain": self._plan(query) if self.explain else None,
             "metadata": None,
-            "warnings": _warnings(shown, cut=has_more, rows=len(rows)),
+            "warnings": _warnings(shown, cut=has_more, rows=len(rows), most=context.max_rows),
             "hasMore": has_more,
             "limit": shown.limit,
             "offset": shown.offset,
@@ -102,11 +102,15 @@ def one_more(query: ast.Query) -> ast.Query:
     return replace(query, limit=ast.Constant(limit.value + 1))
 
 
-def _warnings(shown: Limited, *, cut: bool, rows: int) -> list[dict[str, Json]] | None:
-    """Say that the limit which nobody asked for cut the result, or may have cut an arm of a UNION."""
-    if not shown.defaulted:
+def _warnings(shown: Limited, *, cut: bool, rows: int, most: int) -> list[dict[str, Json]] | None:
+    """Say that a limit which nobody asked for cut the result, or may have cut an arm of a UNION."""
+    if cut and shown.limit == most:
+        message = (
+            f"Only the first {most} rows are shown: a query has no more. Page with LIMIT and OFFSET to see the rest."
+        )
+    elif not shown.defaulted:
         return None
-    if cut:
+    elif cut:
         message = f"Only the first {DEFAULT_LIMIT} rows are shown, because the query has no LIMIT. Add one to see more."
     elif isinstance(shown.query, ast.SelectSetQuery) and shown.query.limit is None and rows >= DEFAULT_LIMIT:
         message = (

@@ -220,9 +220,12 @@ def _of_tuples(node: ast.Tuple) -> bool:
     return all(isinstance(one, ast.Tuple) or (isinstance(one, ast.Call) and one.name == "tuple") for one in node.exprs)
 
 
-def _is_in(left: Value, right: str, *, negated: bool) -> Value:
-    # With transform_null_in a NULL is found among NULLs, so that the outcome is never NULL.
-    return condition(f"{'notIn' if negated else 'in'}({left.stored}, {right})")
+def _is_in(left: Value, right: str, *, negated: bool, in_utc: bool = False) -> Value:
+    # With transform_null_in a NULL is found among NULLs, so that the outcome is never NULL. Times are looked for as
+    # they are shown, unless the set is in UTC as well: the primary key has their days in UTC, and ClickHouse would look
+    # there for the days of the set in the set's zone.
+    sql = left.sql if left.type.kind == "DateTime" and not in_utc else left.stored
+    return condition(f"{'notIn' if negated else 'in'}({sql}, {right})")
 
 
 def _literals(right: ast.Expr) -> list[Any] | None:
@@ -249,9 +252,8 @@ def _in_literals(left: Value, values: list[Any], scope: Scope, *, negated: bool)
     left, values, reader = _as_left(statement, left, values)
     bound = list_sql(statement, values)
     if bound is not None:
-        # A time that is compared as it is stored is served by the index.
         listed = bound if reader is None else f"arrayMap(x -> {reader}, {bound})"
-        return _is_in(left, listed, negated=negated)
+        return _is_in(left, listed, negated=negated, in_utc=reader is not None)
     if len({_sort(value) for value in values if value is not None}) > 1:
         return _in_values(left, [constant_value(statement, value) for value in values], scope, negated=negated)
     return _is_in(left, f"({', '.join(constant_value(statement, one).sql for one in values)},)", negated=negated)
@@ -278,7 +280,7 @@ def _as_left(statement: Statement, left: Value, values: list[Any]) -> tuple[Valu
             return _text(left), values, None
         return left, [*read, *([None] if len(present) < len(values) else [])], None
     readers = {
-        "DateTime": f"parseDateTime64BestEffort(x, 6, {statement.timezone})",
+        "DateTime": f"toTimeZone(parseDateTime64BestEffort(x, 6, {statement.timezone}), 'UTC')",
         "Date": "toDate(x)",
         "UUID": "toUUIDOrZero(x)",
     }

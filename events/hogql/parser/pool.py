@@ -120,7 +120,10 @@ class Pool:
                 # One that was idle may have been ended from outside; the text is to blame only for a fresh one.
                 if idle is not None and not isinstance(error, TimeoutError):
                     continue
-                raise HogQLSyntaxError("The query is too complex: it cannot be parsed in time.") from None
+                raise HogQLSyntaxError(
+                    "The query is too complex: it cannot be parsed in time. Lists in IN (..) and calls such as "
+                    "and(a, b, ..) are read quicker than long chains of operators."
+                ) from None
             except BaseException:
                 self._end(one)
                 raise

@@ -4,6 +4,7 @@ It is run as a script by `events.hogql.parser.pool`, knows no setting and no sec
 it. A parse that runs on after its caller has given up is ended by the alarm: the parser cannot be interrupted.
 """
 
+import os
 import re
 import resource
 import signal
@@ -50,6 +51,8 @@ def serve(connection: socket.socket) -> None:
 
 def main() -> None:
     """Serve the socket that is the standard input."""
+    # Whoever waits for a request that needs no parsing comes first.
+    os.nice(5)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
