@@ -83,9 +83,8 @@ def _fill(team: int, rows: int) -> None:
 
 def _compiling(team: int) -> Iterator[Measure]:
     from events.hogql.compile import compile_query
-    from events.hogql.parser import parse_select
-
     from events.hogql.context import Context
+    from events.hogql.parser import parse_select
 
     medians = {}
     for text in SAMPLES:
