@@ -39,6 +39,8 @@ MOST_URL_ITEMS: Final = 20
 # A server reads at most 128 KiB per form field (http_max_field_value_size): long lists must be cut into several.
 LONGEST_PARAMETER_BYTES: Final = 96 * 1024
 HTTP_OK: Final = 200
+# What runs is looked at, and stopped, at once or not: a server that hangs holds nobody up for long.
+LOOKING_SECONDS: Final = 2
 # ClickHouse counts neither constant columns nor what JSON adds, so what it sends is counted too.
 JSON_MARGIN_BYTES: Final = 256 * 1024
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -206,7 +208,7 @@ def ask(  # noqa: PLR0913 the limits of a caller's statement are all its caller'
 def progress_of(team_id: int, query_id: str) -> Progress | None:
     """Return how far a query is, or None when nothing of it runs."""
     sql = _PROGRESS.replace("<processes>", _processes())
-    ((count, *figures),) = query(sql, {"comment": query_user.comment(team_id, query_id)}).rows
+    ((count, *figures),) = query(sql, {"comment": query_user.comment(team_id, query_id)}, seconds=LOOKING_SECONDS).rows
     return Progress(*figures) if count else None
 
 
@@ -214,10 +216,12 @@ def stop(team_id: int, query_id: str) -> int:
     """Stop the running statements of a query; return how many there were."""
     which = "WHERE Settings['log_comment'] = {comment:String}"
     parameters = {"comment": query_user.comment(team_id, query_id)}
-    ((count,),) = query(f"SELECT count() FROM {_processes()} {which}", parameters).rows  # noqa: S608 constants
+    looking = f"SELECT count() FROM {_processes()} {which}"  # noqa: S608 constants
+    ((count,),) = query(looking, parameters, seconds=LOOKING_SECONDS).rows
     if count:
         cluster = django_settings.CLICKHOUSE_CLUSTER
-        command(f"KILL QUERY {f'ON CLUSTER {_text(cluster)} ' if cluster else ''}{which} ASYNC", parameters)
+        everywhere = f"ON CLUSTER {_text(cluster)} " if cluster else ""
+        command(f"KILL QUERY {everywhere}{which} ASYNC", parameters, seconds=LOOKING_SECONDS)
     return int(count)
 
 

@@ -28,12 +28,18 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Add up what the tests of the authorization matrix recorded, in whichever process they ran."""
+    """Add up what the authorization matrix and the random queries recorded, in whichever process they ran."""
     totals: Counter[str] = Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
-            totals.update({name: value for name, value in report.user_properties if name.startswith("authorization_")})
-    if totals:
+            counted = ("authorization_", "tenancy_")
+            totals.update({name: value for name, value in report.user_properties if name.startswith(counted)})
+    if totals["tenancy_statements"]:
+        ran, returned = totals["tenancy_ran"], totals["tenancy_returned"]
+        terminalreporter.write_line(
+            f"random queries: {totals['tenancy_statements']:,}, {ran:,} of them ran, {returned:,} returned rows"
+        )
+    if totals["authorization_combinations"]:
         combinations, unexpected = totals["authorization_combinations"], totals["authorization_unexpected"]
         line = f"authorization matrix: {combinations:,} combinations, {unexpected:,} unexpected answers"
         terminalreporter.write_line(line, green=not unexpected, red=bool(unexpected))

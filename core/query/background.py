@@ -27,6 +27,7 @@ from core.query.store import StoreAwayError
 from core.tenancy.context import TEAM_COLUMNS, TeamContext, team_from_row
 from core.tenancy.statements import fetch_row
 from events import client
+from events.errors import EventStoreError
 
 log = structlog.get_logger()
 
@@ -175,19 +176,26 @@ def _code(status: Status) -> int:
 
 
 def _progress(team_id: int, query_id: str) -> dict[str, Any] | None:
-    found = client.progress_of(team_id, query_id)
+    try:
+        found = client.progress_of(team_id, query_id)
+    except EventStoreError:
+        # How the query stands is known all the same.
+        return None
     return None if found is None else asdict(found)
 
 
 def background_cancel(team_id: int, query_id: str, *, dequeue_only: bool) -> str:
-    """Forget a query, and stop what runs of it unless `dequeue_only`; return what was done, in words.
+    """Forget a query and stop what runs of it, or only take it out of the queue; return what was done, in words.
 
     Queries that were never in the background are stopped too. Raises ServiceUnavailable.
     """
     with _store():
         status = status_find(team_id, query_id)
         done = status is not None and status.complete
-        statuses.status_remove(team_id, query_id)
+        runs = status is not None and status.pickup_time is not None and not done
+        # One that runs on can still be polled and stopped.
+        if not (dequeue_only and runs):
+            statuses.status_remove(team_id, query_id)
     if done:
         return COMPLETE
     if dequeue_only:

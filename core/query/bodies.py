@@ -19,8 +19,9 @@ KEYS: Final = frozenset(
     }
 )  # fmt: skip
 MAX_NAME: Final = 128
-# The id stands in ClickHouse's log_comment, between colons.
-_ID: Final = re.compile(r"[A-Za-z0-9_.~@+=-]{1,128}")
+HOGQL_QUERY: Final = "HogQLQuery"
+# The id stands in ClickHouse's log_comment, between colons, and in URLs, where dots alone and some words mean others.
+_ID: Final = re.compile(r"(?!(?:\.{1,2}|upgrade|check_auth_for_async)$)[A-Za-z0-9_.~@+=-]{1,128}")
 _KEY_OF_CALLER: Final = "personal_api_key"
 _SHOWN: Final = 100
 
@@ -86,7 +87,10 @@ def is_query_id(text: str) -> bool:
 
 
 def kind_of_body(body: Json) -> str | None:
-    """Return the kind of the query that is really run: what a DataTableNode and the like are wrapped around."""
+    """Return the kind of the query that is really run.
+
+    That is what a DataTableNode and the like are wrapped around, and the source of an ActorsQuery where that is HogQL.
+    """
     node = body.get("query") if isinstance(body, Mapping) else None
     for _ in range(len(WRAPPERS) + 1):
         if not isinstance(node, Mapping):
@@ -94,7 +98,12 @@ def kind_of_body(body: Json) -> str | None:
         if node.get("kind") not in WRAPPERS:
             break
         node = node.get("source")
-    kind = node.get("kind") if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping):
+        return None
+    source = node.get("source")
+    if isinstance(source, Mapping) and source.get("kind") == HOGQL_QUERY:
+        return HOGQL_QUERY
+    kind = node.get("kind")
     return kind if isinstance(kind, str) else None
 
 

@@ -18,6 +18,7 @@ from django.conf import settings
 
 from core.query.errors import TooManyRunning
 from core.query.store import Store, StoreAwayError, query_store
+from events.errors import EventStoreError
 
 log = structlog.get_logger()
 
@@ -133,14 +134,22 @@ def _attend(
             return
         for number in events & there:
             poll.unregister(number)
-        if events and not there - events and on_gone is not None:
-            on_gone()
-            on_gone = None
         there -= events
+        # Tried again with the next tick where ClickHouse does not answer.
+        if sockets and not there and on_gone is not None and _done(on_gone):
+            on_gone = None
         try:
             for renew in renewals:
                 renew()
         except LookupError:
-            if on_gone is not None:
-                on_gone()
-            return
+            if on_gone is None or _done(on_gone):
+                return
+
+
+def _done(work: Callable[[], None]) -> bool:
+    try:
+        work()
+    except EventStoreError:
+        log.warning("query_not_stopped")
+        return False
+    return True

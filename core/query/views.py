@@ -10,10 +10,10 @@ from rest_framework.request import Request
 from core.access.rates import CLICKHOUSE_READS, HOGQL
 from core.api.errors import Invalid
 from core.api.leaving import sockets_of
-from core.api.params import body_of
+from core.api.params import body_of, flag
 from core.api.views import Answer, TeamViewSet, action, scoped
 from core.query.background import background_cancel, background_start, background_told
-from core.query.bodies import is_query_id, kind_of_body, read_request
+from core.query.bodies import HOGQL_QUERY, is_query_id, kind_of_body, read_request
 from core.query.calculation import Asker, answer_of, question_of
 from core.query.history import runs_of
 from core.query.serializers import (
@@ -37,7 +37,6 @@ _FAILED = {
     400: OpenApiResponse(_STATUS_OR_ERROR, description="The query failed; its status says why."),
     500: OpenApiResponse(_STATUS_OR_ERROR, description="The query failed, through no fault of the caller."),
 }
-_YES = frozenset({"", "1", "true", "yes", "on", "t"})
 
 
 class QueryViewSet(TeamViewSet):
@@ -48,10 +47,10 @@ class QueryViewSet(TeamViewSet):
 
     def limits_of(self, request: Request) -> tuple[str, ...] | None:
         """Return the rate limits of HogQL for what is a HogQLQuery in the end, else None."""
-        if request.method != "POST":
+        if self.action not in {"create", "create_of_kind"}:
             return None
         try:
-            return HOGQL if kind_of_body(self._body(request)) == "HogQLQuery" else None
+            return HOGQL if kind_of_body(self._body(request)) == HOGQL_QUERY else None
         except exceptions.APIException as error:
             # DRF forgets it, and the request has to be counted first.
             self._unreadable = error
@@ -74,7 +73,7 @@ class QueryViewSet(TeamViewSet):
     ])  # fmt: skip
     def retrieve(self, request: Request, id: str, **_: object) -> Answer:  # noqa: A002 as above
         """Tell how a query in the background stands, with its answer once it is complete."""
-        show = any(_flag(request, name) for name in ("show_progress", "showProgress"))
+        show = any(flag(request, name) for name in ("show_progress", "showProgress"))
         told = background_told(self._asker(request), id, show_progress=show)
         return Answer(told.answer, status=told.status)
 
@@ -84,7 +83,7 @@ class QueryViewSet(TeamViewSet):
         """Cancel a query, in the background or not; what runs of it in ClickHouse is stopped."""
         if not is_query_id(id):
             raise Invalid("No query has such an id.")
-        message = background_cancel(self.team.id, id, dequeue_only=_flag(request, "dequeue_only"))
+        message = background_cancel(self.team.id, id, dequeue_only=flag(request, "dequeue_only"))
         # The published page says 204; clients read the message.
         return Answer({"message": message})
 
@@ -132,8 +131,3 @@ class QueryViewSet(TeamViewSet):
             raise self._unreadable
         data: object = request.data
         return dict(body_of(request)) if isinstance(data, QueryDict) else cast("Any", data)
-
-
-def _flag(request: Request, name: str) -> bool:
-    text = request.query_params.get(name)
-    return text is not None and text.strip().lower() in _YES

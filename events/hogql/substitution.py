@@ -120,10 +120,16 @@ class _Substitution:
         return None
 
     def _query(self, node: ast.Query) -> ast.Query:
-        hidden = self.hidden | {cte.name for cte in node.ctes}
-        tables = _tables(node.select_from) - hidden if isinstance(node, ast.SelectQuery) else frozenset()
-        inside = _Substitution(self.values, self.variables, self.filters, tables, hidden)
-        return replaced_below(node, inside._change)
+        every = self.hidden | {cte.name for cte in node.ctes}
+        tables = _tables(node.select_from) - every if isinstance(node, ast.SelectQuery) else frozenset()
+        hidden, ctes = self.hidden, {}
+        for cte in node.ctes:
+            # A CTE sees those before it, and itself only where it is recursive.
+            seen = hidden | {cte.name} if cte.recursive else hidden
+            ctes[id(cte)] = _Substitution(self.values, self.variables, self.filters, tables, seen)(cte)
+            hidden |= {cte.name}
+        inside = _Substitution(self.values, self.variables, self.filters, tables, every)
+        return replaced_below(node, lambda below: ctes.get(id(below)) or inside._change(below))
 
     def _unbounded(self, *sides: ast.Expr) -> bool:
         """Tell whether a side is a date of the filters that has no bound, at whatever depth of an expression."""

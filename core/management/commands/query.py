@@ -32,7 +32,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what to ask, of whom, and how to print it."""
         parser.add_argument("query", help="HogQL, or - for what standard input holds")
-        parser.add_argument("--team", type=int, help="id of the project; needed where there are several")
+        parser.add_argument("--team", "--project", type=int, help="id of the project; needed where there are several")
         parser.add_argument("--format", choices=FORMATS, default="table")
         parser.add_argument("--explain", action="store_true", help="print ClickHouse's SQL and its plan, and no rows")
 
@@ -46,6 +46,8 @@ class Command(BaseCommand):
             answer = calculated(question_of(asker, QueryRequest(node=node, name="manage.py query"))).answer
         except ApiError as error:
             raise CommandError(described(text, error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("The query was stopped.") from None
         if options["explain"]:
             self._explain(answer)
         else:

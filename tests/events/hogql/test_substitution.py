@@ -135,6 +135,8 @@ def test_filters_that_say_nothing_are_true() -> None:
         "select 1 from (select * from events) where {filters}",
         "with events as (select 1) select 1 from events where {filters}",
         "select 1 from events where 1 in (select 2 from persons where {filters})",
+        "with events as (select 1), x as (select 2 from events where {filters}) select 3 from x",
+        "with recursive events as (select 1 union all select 2 from events where {filters}) select 3 from events",
     ],
 )
 def test_filters_need_a_table_in_the_same_select(text: str) -> None:
@@ -150,6 +152,12 @@ def test_each_select_has_the_filters_of_its_own_tables() -> None:
         "WITH x AS (SELECT 1 FROM sessions WHERE seen = 'sessions') SELECT 2 FROM events WHERE seen = 'events' "
         "UNION ALL SELECT 3 FROM x"
     )
+    assert filled(text, filters=HogQLFilters(restricted)) == expected
+
+
+def test_a_cte_reads_the_table_whose_name_it_has() -> None:
+    text = "with events as (select 1 from events where {filters}) select 2 from events"
+    expected = "WITH events AS (SELECT 1 FROM events WHERE seen = 'events') SELECT 2 FROM events"
     assert filled(text, filters=HogQLFilters(restricted)) == expected
 
 

@@ -121,6 +121,24 @@ def test_a_query_that_is_cancelled_while_it_runs_stays_gone(asking: Asking, valk
     assert valkey.keys(f"query:*{query_id}*") == []
 
 
+def test_a_query_that_runs_is_not_dequeued(asking: Asking) -> None:
+    query_id = start(asking)
+    assert status_pick_up(asking.team.id, query_id) is not None
+    asking.delete(f"{query_id}/?dequeue_only=true")
+    assert told(asking, query_id, status=202)["complete"] is False
+    asking.delete(f"{query_id}/")
+    assert asking.get(f"{query_id}/").status_code == 404
+
+
+def test_a_flag_that_is_none_is_refused(asking: Asking) -> None:
+    assert problem(asking.delete("abc/?dequeue_only=x"))[:2] == (400, "validation_error")
+
+
+@pytest.mark.parametrize("query_id", [".", "..", "upgrade", "a/b", "a" * 129])
+def test_ids_that_cannot_stand_in_a_url_are_refused(asking: Asking, query_id: str) -> None:
+    assert problem(asking.ask(TEXT, client_query_id=query_id))[:2] == (400, "invalid_request")
+
+
 def test_a_query_that_is_complete_is_not_cancelled(asking: Asking) -> None:
     query_id = start(asking)
     background_run(asking.team.id, query_id)

@@ -27,6 +27,7 @@ def counted(response: Any) -> set[str]:
     [
         (HOGQL, {"hogql"}),
         ({"kind": "DataTableNode", "source": HOGQL}, {"hogql"}),
+        ({"kind": "ActorsQuery", "select": ["id"], "source": HOGQL}, {"hogql"}),
         (SCHEMA, {"clickhouse_burst", "clickhouse_sustained"}),
         ({"kind": "DataTableNode", "source": SCHEMA}, {"clickhouse_burst", "clickhouse_sustained"}),
         ({"kind": "Soup"}, {"clickhouse_burst", "clickhouse_sustained"}),
@@ -43,6 +44,7 @@ def test_companions_count_with_reads_of_clickhouse(asking: Asking) -> None:
     assert counted(asking.get("abc/")) == reads
     assert counted(asking.delete("abc/?dequeue_only=true")) == reads
     assert counted(asking.post(None, "check_auth_for_async/")) == reads
+    assert counted(asking.post({"query": HOGQL}, "upgrade/")) == reads
 
 
 def test_broken_bodies_count_and_are_told(asking: Asking) -> None:

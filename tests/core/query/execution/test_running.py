@@ -12,6 +12,7 @@ from django.db import connections
 from core.query import running, store
 from core.query.errors import TooManyRunning
 from core.query.running import alone_with, attended, place_of_project
+from events.errors import StoreUnavailable
 from tests.core.http import problem
 from tests.core.query.execution.conftest import Asking, make_asking
 from tests.factories import make_team
@@ -190,3 +191,20 @@ def test_attendance_ends_when_nobody_wants_the_answer(monkeypatch: pytest.Monkey
 
     with attended([renew], on_gone=gone.set):
         assert gone.wait(5)
+
+
+def test_stopping_is_tried_again_when_clickhouse_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "TICK_SECONDS", 0.05)
+    ours, theirs = socket.socketpair()
+    tries: list[int] = []
+
+    def stop() -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreUnavailable
+
+    with attended([], sockets=[ours], on_gone=stop):
+        theirs.close()
+        time.sleep(0.6)
+    assert len(tries) == 3
+    ours.close()
