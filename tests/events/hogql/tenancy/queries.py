@@ -192,12 +192,17 @@ class Writer:
         if kinds is None and drawn.one_in(6):
             texts = [f"toFloat({self.window(expressions)})" if kind == "number" else text
                      for (_, kind), text in zip(named, texts, strict=True)]  # fmt: skip
-        if drawn.one_in(6):
-            tail += f" order by {self.ordered(expressions)} {drawn.pick(('asc', 'desc'))}, {named[0][0]}"
-        if drawn.one_in(12):
-            tail += f" limit {drawn.number(1, 2)} by {expressions.write('text', 0)}"
-        if drawn.one_in(10):
-            tail += f" limit {drawn.number(1, 20)} offset {drawn.number(0, 2)}"
+        by = (
+            drawn.pick(("", f" limit {drawn.number(1, 2)} by {expressions.write('text', 0)}"))
+            if drawn.one_in(6)
+            else ""
+        )
+        limit = f" limit {drawn.number(1, 20)} offset {drawn.number(0, 2)}" if drawn.one_in(10) else ""
+        if by or limit:
+            # What is cut off must not hang on the order in which rows are read.
+            tail = f" order by {', '.join(name for name, _ in named)}{by}{limit}"
+        elif drawn.one_in(6):
+            tail = f" order by {self.ordered(expressions)} {drawn.pick(('asc', 'desc'))}, {named[0][0]}"
         items = ", ".join(f"{text} as {name}" for text, (name, _) in zip(texts, named, strict=True))
         return f"{'distinct ' if drawn.one_in(10) else ''}{items}", named, tail
 

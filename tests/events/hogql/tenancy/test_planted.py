@@ -89,11 +89,11 @@ def test_the_overrides_of_persons_without_their_guard_are_found(monkeypatch: pyt
 def test_row_policies_that_are_off_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = asking.answer
 
-    def answer(sql: str, parameters: dict[str, Any], *, app: bool = False) -> Any:
+    def answer(sql: str, parameters: dict[str, Any], *, app: bool = False, **words: Any) -> Any:
         if app:
-            return asked(sql, parameters, app=True)
+            return asked(sql, parameters, app=True, **words)
         with asking.as_the_app():
-            return asked(sql, parameters, app=True)
+            return asked(sql, parameters, app=True, **words)
 
     monkeypatch.setattr(asking, "answer", answer)
     assert leaks("from events ")
