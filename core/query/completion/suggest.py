@@ -184,10 +184,10 @@ def _is_table_place(group: Group, before: Sequence[Token], position: int) -> boo
 def _chain_before(before: Sequence[Token]) -> list[str]:
     """Return the names before the last dot, empty where the tokens do not end with one."""
     names: list[str] = []
-    waiting = list(before)
-    while len(waiting) > 1 and waiting[-1].text == "." and waiting[-2].kind == "name":
-        names.append(unquoted(waiting[-2].text))
-        waiting = waiting[:-2]
+    left = len(before)
+    while left > 1 and before[left - 1].text == "." and before[left - 2].kind == "name":
+        names.append(unquoted(before[left - 2].text))
+        left -= 2
     return names[::-1]
 
 

@@ -148,6 +148,9 @@ def _select(b: Builder, json: Json, start: int | None, end: int | None) -> ast.E
     group_by = b.exprs(json.get("group_by"))
     mode, with_totals = _grouping(b, group_by, json.get("group_by_mode"))
     limit, offset = _limits(b, json)
+    if end is not None:
+        # The parser ends a SELECT before the second of LIMIT and OFFSET.
+        end = max([end, *[clause.end for clause in (limit, offset) if clause and clause.end]])
     return ast.SelectQuery(
         b.exprs(json["select"]),
         distinct=bool(json.get("distinct")),

@@ -64,7 +64,7 @@ def test_slow_text_is_done_or_refused_in_a_second_while_others_go_on(name: str) 
         done.set()
         thread.join()
     # Starting a worker on a busy machine comes on top.
-    assert took < 3
+    assert took < 5
     # A thread holds the interpreter's lock only while it uses the CPU: the parser would for more than a second.
     assert used < 0.3
     assert others

@@ -167,6 +167,16 @@ def test_limit_and_offset(text: str, limit: ast.Expr, offset: ast.Expr | None) -
     assert (query.limit, query.offset) == (limit, offset)
 
 
+@pytest.mark.parametrize("limits", ["limit 2 offset 3", "offset 3 limit 2", "limit 1 by a limit 2 offset 3"])
+def test_what_follows_a_subquery_is_read_after_its_limit_and_offset(limits: str) -> None:
+    first, second = select(f"select a order by b, (select c {limits}) desc nulls first").order_by
+    assert isinstance(second, ast.OrderExpr)
+    assert isinstance(second.expr, ast.SelectQuery)
+    assert (first, second.order, second.nulls) == (ast.OrderExpr(B), "DESC", "FIRST")
+    assert (second.expr.limit, second.expr.offset) == (TWO, THREE)
+    assert select(f"select a group by (select c {limits}) with rollup").group_by_mode == "rollup"
+
+
 def test_limit_after_a_union_is_that_of_its_last_arm_with_its_offset() -> None:
     query = union("select 1 union all select 2 limit 3 offset 2")
     last = query.queries[1]
