@@ -146,7 +146,7 @@ def _select(b: Builder, json: Json, start: int | None, end: int | None) -> ast.E
     source, limit_by = json.get("select_from"), json.get("limit_by")
     windows = json.get("window_exprs") or {}
     group_by = b.exprs(json.get("group_by"))
-    mode, with_totals = _grouping(b, group_by, json.get("group_by_mode"))
+    mode, with_totals = _grouping(b, group_by, json.get("group_by_mode"), end)
     limit, offset = _limits(b, json)
     if end is not None:
         # The parser ends a SELECT before the second of LIMIT and OFFSET.
@@ -176,16 +176,18 @@ def _select(b: Builder, json: Json, start: int | None, end: int | None) -> ast.E
     )
 
 
-def _grouping(b: Builder, group_by: tuple[ast.Expr, ...], mode: str | None) -> tuple[str | None, bool]:
+def _grouping(
+    b: Builder, group_by: tuple[ast.Expr, ...], mode: str | None, until: int | None
+) -> tuple[str | None, bool]:
     """Return how groups are made and whether totals are asked for, which the parser leaves out after the groups."""
     end = group_by[-1].end if group_by else None
-    if end is None:
+    if end is None or until is None:
         return mode, False
-    if found := _MODE.match(b.text, end):
+    if found := _MODE.match(b.text, end, until):
         if mode:
             raise HogQLSyntaxError("GROUP BY is modified twice.", start=end, end=found.end())
         mode, end = b.counted("mode", found[1].lower()), found.end()
-    return mode, b.counted("mode", _TOTALS.match(b.text, end) is not None)
+    return mode, b.counted("mode", _TOTALS.match(b.text, end, until) is not None)
 
 
 def _limits(b: Builder, json: Json) -> tuple[ast.Expr | None, ast.Expr | None]:

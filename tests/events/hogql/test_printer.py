@@ -89,17 +89,20 @@ def window(inner: st.SearchStrategy[ast.Expr]) -> st.SearchStrategy[ast.WindowEx
 
 
 def a_call(inner: st.SearchStrategy[ast.Expr]) -> st.SearchStrategy[ast.Expr]:
+    # A query in the first of two pairs of parentheses is read as a call of what a call returns.
+    parameter = inner.filter(lambda node: not isinstance(node, ast.SelectQuery | ast.SelectSetQuery))
     plain = st.builds(ast.Call, FUNCTIONS, tuples(inner))
     full = st.builds(
         ast.Call,
         FUNCTIONS,
         tuples(inner, 1, 2),
-        st.one_of(st.none(), tuples(inner, 1, 2)),
+        st.one_of(st.none(), tuples(parameter, 1, 2)),
         st.booleans(),
         st.one_of(st.none(), inner),
         tuples(order(inner), 0, 1),
     )
-    over = st.builds(ast.WindowFunction, FUNCTIONS, tuples(inner, 1, 2), st.one_of(st.none(), tuples(inner, 1, 1)))
+    first = st.one_of(st.none(), tuples(parameter, 1, 1))
+    over = st.builds(ast.WindowFunction, FUNCTIONS, tuples(inner, 1, 2), first)
     windows = st.one_of(
         st.builds(lambda node, expr: replace(node, over_expr=expr), over, window(inner)),
         st.builds(lambda node, name: replace(node, over_identifier=name), over, NAMES),

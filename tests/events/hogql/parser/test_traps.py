@@ -147,6 +147,17 @@ def test_rollup_cube_and_totals_are_kept(text: str, mode: str | None, totals: bo
     assert (query.group_by, query.group_by_mode, query.with_totals) == ((A, B), mode, totals)
 
 
+@pytest.mark.parametrize(("words", "said"), [("with totals", (None, True)), ("with rollup", ("rollup", False))])
+def test_what_follows_a_subquery_in_group_by_is_said_of_the_outer_query(
+    words: str, said: tuple[str | None, bool]
+) -> None:
+    query = select(f"select 1 group by ((select a group by (b))) {words}")
+    inner = query.group_by[0]
+    assert isinstance(inner, ast.SelectQuery)
+    assert (query.group_by_mode, query.with_totals) == said
+    assert (inner.group_by_mode, inner.with_totals) == (None, False)
+
+
 def test_grouping_sets() -> None:
     query = select("select 1 group by grouping sets ((a, b), ())")
     assert query.group_by == (ast.GroupingSet((A, B)), ast.GroupingSet(()))
