@@ -22,6 +22,7 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from core.tenancy.holding import TeamGoneError
 from core.tenancy.statements import execute
 from events import client
 from events.errors import QueryFailed, QueryRefused
@@ -39,6 +40,16 @@ INSERT INTO core_outboxrows ("table", row_count, payload, created_at)
 SELECT t, n, p, now() FROM unnest(%s::text[], %s::int[], %s) AS new(t, n, p)
 """
 
+_ADD_TO_TEAM = """
+WITH held AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true) FROM core_team
+    WHERE id = %s AND deleted_at IS NULL FOR KEY SHARE
+)
+INSERT INTO core_outboxrows ("table", row_count, payload, created_at)
+SELECT t, n, p, now() FROM held, unnest(%s::text[], %s::int[], %s) AS new(t, n, p)
+RETURNING id
+"""
+
 _BEGIN_BATCH = """
 WITH waiting AS (
     SELECT id, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
@@ -54,12 +65,26 @@ RETURNING octet_length(payload)
 
 def outbox_add(rows: Mapping[str, Sequence[Row]]) -> None:
     """Put rows in the outbox; must run inside the transaction of the change they describe."""
-    filled = [(table, items) for table, items in rows.items() if items]
-    if not filled:
-        return
+    if any(rows.values()):
+        execute(_ADD, [*_columns(rows)])
+
+
+def outbox_add_alone(team_id: int, rows: Mapping[str, Sequence[Row]]) -> None:
+    """Put rows of a team in the outbox that describe no change, such as lines of a log; at least one.
+
+    One statement is the whole transaction, and nobody waits for the disk because of it: a power cut may take the last
+    rows. Raises TeamGoneError for a team that is deleted.
+    """
+    if not execute(_ADD_TO_TEAM, [team_id, *_columns(rows)]):
+        raise TeamGoneError
+
+
+def _columns(rows: Mapping[str, Sequence[Row]]) -> tuple[list[str], list[int], list[bytes]]:
+    """Return the tables, numbers of rows and payloads of what is not empty."""
+    filled = [(str(table), items) for table, items in rows.items() if items]
     compressor = zstandard.ZstdCompressor(level=1)
     payloads = [compressor.compress(b"\n".join(orjson.dumps(row) for row in items) + b"\n") for _, items in filled]
-    execute(_ADD, [[str(table) for table, _ in filled], [len(items) for _, items in filled], payloads])
+    return [table for table, _ in filled], [len(items) for _, items in filled], payloads
 
 
 @dataclass(frozen=True, slots=True)

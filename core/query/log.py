@@ -8,10 +8,8 @@ from typing import Any, Final
 from django.db import transaction
 
 from core.api.json import dumps
-from core.outbox.services import outbox_add, outbox_nudge
+from core.outbox.services import outbox_add_alone, outbox_nudge
 from core.query.runners.base import QueryContext
-from core.tenancy.holding import team_hold
-from core.tenancy.statements import execute
 from events.errors import EventStoreError
 from events.rows import Table, query_log_row
 
@@ -55,12 +53,8 @@ def run_log(logged: Logged, context: QueryContext, *, began: float, error: BaseE
         exception_code=_code(error),
         status="error" if error is not None else "success",
     )
-    with transaction.atomic():
-        # A power cut may take the last lines of a log; nobody waits for the disk because of them.
-        execute("SET LOCAL synchronous_commit TO off")
-        team_hold(context.team.id)
-        outbox_add({Table.QUERY_LOG: [row]})
-        transaction.on_commit(outbox_nudge)
+    outbox_add_alone(context.team.id, {Table.QUERY_LOG: [row]})
+    transaction.on_commit(outbox_nudge)
 
 
 def _code(error: BaseException | None) -> int:

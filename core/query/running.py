@@ -7,10 +7,11 @@ is away everyone runs.
 import secrets
 import select
 import socket
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from threading import Thread
 from typing import Any, Final
 
 import structlog
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 
 LEASE_SECONDS: Final = 20
 TICK_SECONDS: Final = 5.0
+GRACE_SECONDS: Final = 0.2
 LOOK_AGAIN_SECONDS: Final = 0.1
 _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
@@ -104,17 +106,78 @@ def attended(
 ) -> Iterator[None]:
     """Renew what the block holds while it lasts, and call `on_gone` once when all of `sockets` have been hung up.
 
-    A renewal that raises LookupError ends the attendance with `on_gone`: nobody wants the answer any more.
+    A renewal that raises LookupError ends the attendance with `on_gone`: nobody wants the answer any more. It begins
+    after GRACE_SECONDS: most queries are done before, and a thread for each costs them more than their places do.
     """
-    ours, theirs = socket.socketpair()
-    thread = Thread(target=_attend, args=(theirs, renewals, sockets, on_gone), daemon=True, name="query-attendant")
-    thread.start()
-    try:
+    with ATTENDANTS.later(lambda ended: _attend(ended, renewals, sockets, on_gone)):
         yield
-    finally:
-        ours.close()
-        thread.join()
-        theirs.close()
+
+
+class Attendants:
+    """Starts a thread for each block that lasts for longer than GRACE_SECONDS, from one thread that sees to it."""
+
+    def __init__(self) -> None:
+        """Begin with no thread."""
+        self._changed = threading.Condition()
+        self._waiting: deque[_Attendant] = deque()
+        self._starter: threading.Thread | None = None
+
+    @contextmanager
+    def later(self, attend: Callable[[socket.socket], None]) -> Iterator[None]:
+        """Call `attend` in a thread if the block lasts; the socket given to it is hung up when the block ends."""
+        attendant = _Attendant(attend, due=time.monotonic() + GRACE_SECONDS)
+        with self._changed:
+            if self._starter is None or not self._starter.is_alive():
+                self._starter = threading.Thread(target=self._start, daemon=True, name="query-attendants")
+                self._starter.start()
+            elif not self._waiting:
+                self._changed.notify()
+            self._waiting.append(attendant)
+        try:
+            yield
+        finally:
+            with self._changed:
+                attendant.over = True
+            attendant.end()
+
+    def _start(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting:
+                    self._changed.wait()
+                first = self._waiting[0].due
+            time.sleep(max(first - time.monotonic(), 0))
+            with self._changed:
+                while self._waiting and (self._waiting[0].over or self._waiting[0].due <= time.monotonic()):
+                    attendant = self._waiting.popleft()
+                    if not attendant.over:
+                        attendant.begin()
+
+
+class _Attendant:
+    """The thread of one block."""
+
+    def __init__(self, attend: Callable[[socket.socket], None], *, due: float) -> None:
+        self.due = due
+        self.over = False
+        self._attend = attend
+        self._sockets: tuple[socket.socket, socket.socket] | None = None
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        self._sockets = pair = socket.socketpair()
+        self._thread = threading.Thread(target=self._attend, args=pair[1:], daemon=True, name="query-attendant")
+        self._thread.start()
+
+    def end(self) -> None:
+        if self._sockets is not None and self._thread is not None:
+            ours, theirs = self._sockets
+            ours.close()
+            self._thread.join()
+            theirs.close()
+
+
+ATTENDANTS: Final = Attendants()
 
 
 def _attend(

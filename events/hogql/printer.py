@@ -170,8 +170,8 @@ def _frame(node: ast.WindowFrame) -> str:
 
 def _not(node: ast.Not) -> str:
     operand = _operand(node.expr, _NOT)
-    # `NOT (a) * b` would be a call of `not`, and `NOT * b` a product.
-    if _level(node.expr) >= _NOT and operand.startswith(("(", "*")):
+    # `NOT (a) * b` would be a call of `not`, `NOT * b` a product, and `NOT and(a)` a condition with a field `NOT`.
+    if _level(node.expr) >= _NOT and operand.startswith(("(", "*", "and(", "or(")):
         operand = f"({operand})"
     return f"NOT {operand}"
 

@@ -240,7 +240,8 @@ def a_select(inner: st.SearchStrategy[ast.Expr]) -> st.SearchStrategy[ast.Select
             draw(st.one_of(st.none(), by)),
             limit,
             draw(st.booleans()) if limit else False,
-            draw(number),
+            # `FROM a SAMPLE 1 OFFSET 2` is an offset of the sample.
+            draw(number) if limit or source is None else None,
         )
 
     return build()
@@ -314,6 +315,7 @@ def test_any_text_and_name_come_back(text: str) -> None:
         ),
         ("select a from e where not(a=1 or b!=null) and c", "SELECT a FROM e WHERE NOT (a = 1 OR b IS NOT NULL) AND c"),
         ("select 1-(2-3)*-4, a - -1", "SELECT 1 - (2 - 3) * -4, a - -1"),
+        ("select not (and(a, b)), not (or(a) = b)", "SELECT NOT (and(a, b)), NOT (or(a) = b)"),
         ("select properties['my key'].x.0", "SELECT properties.`my key`.x.0"),
         ("select 'it''s' as `select`", r"SELECT 'it\'s' AS `select`"),
         ("select x->x+1, (a,b)->(a as b)", "SELECT (x) -> x + 1, (a, b) -> (a AS b)"),

@@ -159,7 +159,7 @@ def test_hanging_up_is_noticed_once_all_who_may_be_meant_did() -> None:
     pairs = [socket.socketpair() for _ in range(2)]
     with attended([], sockets=[ours for ours, _ in pairs], on_gone=lambda: gone.append(time.monotonic())):
         pairs[0][1].close()
-        time.sleep(0.2)
+        time.sleep(running.GRACE_SECONDS + 0.3)
         assert gone == []
         pairs[1][1].close()
         deadline = time.monotonic() + 5
@@ -176,7 +176,7 @@ def test_a_client_that_waits_is_not_gone() -> None:
     gone: list[int] = []
     with attended([], sockets=[ours], on_gone=lambda: gone.append(1)):
         theirs.send(b"more")
-        time.sleep(0.2)
+        time.sleep(running.GRACE_SECONDS + 0.3)
     assert gone == []
     ours.close()
     theirs.close()
@@ -191,6 +191,21 @@ def test_attendance_ends_when_nobody_wants_the_answer(monkeypatch: pytest.Monkey
 
     with attended([renew], on_gone=gone.set):
         assert gone.wait(5)
+
+
+def test_who_lasts_is_attended_beside_many_who_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "TICK_SECONDS", 0.05)
+    renewed, threads = threading.Event(), threading.active_count()
+    with attended([renewed.set]):
+        for _ in range(200):
+            with attended([pytest.fail]):
+                pass
+        assert threading.active_count() <= threads + 2
+        assert renewed.wait(5)
+    with attended([]):
+        renewed.clear()
+        time.sleep(running.GRACE_SECONDS + 0.3)
+    assert not renewed.is_set()
 
 
 def test_stopping_is_tried_again_when_clickhouse_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
