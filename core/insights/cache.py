@@ -11,36 +11,25 @@ of cohorts are what an entry may be too old for.
 """
 
 import hashlib
-import threading
-import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final, LiteralString
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
-import redis
-import structlog
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from core.insights.parameters import Parameters
 from core.insights.project import InsightProject
+from core.redis_store import redis_store
 from core.tenancy.statements import fetch_row
 from events.insights.fingerprint import owners_fingerprint
 from events.insights.rows import ActorRow, MatchedEvent
 
-log = structlog.get_logger()
-
-CONNECT_SECONDS: Final = 0.25
 ANSWER_SECONDS: Final = 0.5
-PAUSE_SECONDS: Final = 5.0
-"""How long nobody asks after a failure."""
 MAX_BYTES: Final = 2 * 1024**2
 MAX_PLAIN_BYTES: Final = 32 * 1024**2
 _FORMAT: Final = 1
@@ -81,14 +70,14 @@ def rows_cached(
     except TypeError:
         # A parameter that nobody reads is nested too deeply to be written.
         return rows_computed(compute, now=now)
-    store = store_at(settings.REDIS_URL)
-    kept = None if _refreshes(params) else _unpacked(store.get(name))
+    store = redis_store(settings.REDIS_URL, answer_seconds=ANSWER_SECONDS)
+    kept = None if _refreshes(params) else _unpacked(store.tried(lambda client: client.get(name)))
     if kept is not None:
         return kept
     found = rows_computed(compute, now=now)
     packed = _packed(found)
     if packed is not None:
-        store.put(name, packed, seconds=settings.INSIGHT_CACHE_SECONDS)
+        store.tried(lambda client: client.set(name, packed, ex=settings.INSIGHT_CACHE_SECONDS))
     return found
 
 
@@ -103,49 +92,6 @@ def cache_name(params: Parameters, project: InsightProject, *, endpoint: str, no
         parts.append(str(fetch_row(_ACTIONS, [project.team_id])).encode())
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     return f"insight:{_FORMAT}:{project.team_id}:{digest}"
-
-
-class Store:
-    """One Redis. While it is away nothing is kept or found, and nearly nobody waits to learn that."""
-
-    def __init__(self, url: str) -> None:
-        """Take the URL of the store; nothing connects yet."""
-        self._redis: Any = redis.Redis.from_url(
-            url,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._lock = threading.Lock()
-        self._next_try = 0.0
-
-    def get(self, name: str) -> bytes | None:
-        """Return what is kept under a name, if anything."""
-        found: bytes | None = self._tried(lambda: self._redis.get(name))
-        return found
-
-    def put(self, name: str, value: bytes, *, seconds: int) -> None:
-        """Keep a value for some seconds."""
-        self._tried(lambda: self._redis.set(name, value, ex=seconds))
-
-    def _tried(self, ask: Callable[[], Any]) -> Any:  # noqa: ANN401 what Redis answers
-        with self._lock:
-            if time.monotonic() < self._next_try:
-                return None
-        try:
-            return ask()
-        except (redis.RedisError, OSError) as error:
-            with self._lock:
-                self._next_try = time.monotonic() + PAUSE_SECONDS
-            log.warning("insight_cache_off", error=type(error).__name__, reason=str(error)[:200])
-            return None
-
-
-@lru_cache(maxsize=8)
-def store_at(url: str) -> Store:
-    """Return the process's one store at a URL, with the connections that all its threads share."""
-    return Store(url)
 
 
 def _refreshes(params: Parameters) -> bool:

@@ -23,7 +23,7 @@ from core.query.calculation import Asker, Question, calculated, question_of, sho
 from core.query.modes import Mode
 from core.query.running import attended
 from core.query.status import Status, status_alive, status_find, status_finish, status_pick_up, status_start
-from core.query.store import StoreAwayError
+from core.redis_store import StoreAwayError
 from core.tenancy.context import TEAM_COLUMNS, TeamContext, team_from_row
 from core.tenancy.statements import fetch_row
 from events import client

@@ -18,7 +18,8 @@ import structlog
 from django.conf import settings
 
 from core.query.errors import TooManyRunning
-from core.query.store import Store, StoreAwayError, query_store
+from core.query.store import query_store
+from core.redis_store import RedisStore, StoreAwayError
 from events.errors import EventStoreError
 
 log = structlog.get_logger()
@@ -64,7 +65,7 @@ def place_of_project(team_id: int, *, wait_seconds: float) -> Iterator[Renew]:
         _quietly(store, lambda client: client.zrem(name, token))
 
 
-def _taken(store: Store, name: str, token: str, wait_seconds: float) -> bool:
+def _taken(store: RedisStore, name: str, token: str, wait_seconds: float) -> bool:
     deadline = time.monotonic() + wait_seconds
     most = settings.QUERY_CONCURRENCY_PER_PROJECT
     while True:
@@ -96,7 +97,7 @@ def alone_with(cache_key: str, *, wait_seconds: float) -> Iterator[tuple[bool, R
         _quietly(store, lambda client: client.eval(_RELEASE, 1, name, token))
 
 
-def _quietly(store: Store, work: Callable[[Any], Any]) -> None:
+def _quietly(store: RedisStore, work: Callable[[Any], Any]) -> None:
     store.tried(work)
 
 

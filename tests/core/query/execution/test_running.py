@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from core.query import running, store
+from core.query import running
 from core.query.errors import TooManyRunning
 from core.query.running import alone_with, attended, place_of_project
+from core.redis_store import redis_store
 from events.errors import StoreUnavailable
 from tests.core.http import problem
 from tests.core.query.execution.conftest import Asking, make_asking
@@ -96,7 +97,7 @@ def test_a_place_that_is_renewed_is_kept(settings: Any, monkeypatch: pytest.Monk
 def test_without_the_store_everyone_runs(settings: Any) -> None:
     settings.QUERY_CONCURRENCY_PER_PROJECT = 1
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    store._store_at.cache_clear()  # noqa: SLF001 the pause of an earlier test would hide the attempt
+    redis_store.cache_clear()  # the pause of an earlier test would hide the attempt
     with (
         place_of_project(TEAM, wait_seconds=0),
         place_of_project(TEAM, wait_seconds=0),
