@@ -19,7 +19,7 @@ from events.hogql.errors import HogQLBusyError, HogQLSyntaxError
 from events.hogql.parser import worker
 
 WORKERS: Final = 2
-SECONDS: Final = 0.9
+SECONDS: Final = 0.75
 _START_SECONDS: Final = 10.0
 
 
