@@ -31,8 +31,7 @@ print("\\n" + orjson.dumps(answers).decode())
 """
 QUESTIONS = (
     "SHOW GRANTS FOR persons_api_query",
-    "SELECT setting_name, value, min, max FROM system.settings_profile_elements "
-    "WHERE profile_name = 'persons_api_query'",
+    "SELECT setting_name, value, min, max FROM system.settings_profile_elements WHERE profile_name LIKE 'p%'",
     "SELECT table, select_filter FROM system.row_policies WHERE short_name = 'persons_api_query'",
     "SELECT auth_type, host_ip FROM system.users WHERE name = 'persons_api_query'",
 )
@@ -76,12 +75,9 @@ def test_its_settings_are_fixed_or_within_bounds(answers: list[list[list[Any]]])
 
 
 def test_it_sees_rows_of_one_team(answers: list[list[list[Any]]]) -> None:
-    found = {table: " ".join(text.split()) for table, text, _ in answers[2]}
-    assert set(found) == set(query_user.TABLES)
-    (policy,) = set(found.values())
-    assert policy.replace("(", "").replace(")", "").replace("\\\\", "\\") == query_user.ROW_FILTER.replace(
-        "(", ""
-    ).replace(")", "")
+    # ClickHouse writes conditions with more parentheses.
+    found = {table: re.sub("[()]", "", text) for table, text in answers[2]}
+    assert found == dict.fromkeys(query_user.TABLES, re.sub("[()]", "", query_user.ROW_FILTER))
 
 
 def test_it_has_a_password(answers: list[list[list[Any]]]) -> None:
