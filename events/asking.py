@@ -101,9 +101,11 @@ def statement_post(
     if answer.status == HTTP_OK and _CODE not in answer.headers and whole:
         with suppress(orjson.JSONDecodeError):
             return _asked(body, answer.headers.get(_SUMMARY) or "{}")
-    # An error that came when a part of the answer was on its way already stands at its end.
-    code = answer.headers.get(_CODE) or next(iter(_IN_TEXT.findall(body[-_TAIL:].decode(errors="replace"))[-1:]), "")
-    raise error_of(int(code), body[-_TAIL:].decode(errors="replace")) if code.isdecimal() else StoreUnavailable
+    # An error that came when a part of the answer was on its way already stands at its end. Others are all there is,
+    # and quote the statement behind what they say.
+    text = (body[-_TAIL:] if answer.status == HTTP_OK else body[:_TAIL]).decode(errors="replace")
+    code = answer.headers.get(_CODE) or next(iter(_IN_TEXT.findall(text)[-1:]), "")
+    raise error_of(int(code), text) if code.isdecimal() else StoreUnavailable
 
 
 def _body(answer: urllib3.BaseHTTPResponse, longest: int) -> tuple[bytes, bool]:

@@ -3,6 +3,7 @@
 Statements of callers (HogQL) go in by `ask` alone, which is the query user's and may only read (events/query_user.py).
 """
 
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,9 +27,12 @@ from events.errors import (
     QueryFailed,
     QueryMistake,
     QueryTimeout,
+    QueryUnsupported,
     StoreUnavailable,
     error_for_code,
 )
+
+logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS: Final = 2
 # The server gives up first (max_execution_time), so that its own error arrives instead of a broken connection.
@@ -184,7 +188,8 @@ def ask(  # noqa: PLR0913 the limits of a caller's statement are all its caller'
     """Run a caller's SELECT as the query user, who sees rows of one team, within limits.
 
     More rows or bytes than the limits are a QueryMistake, as is all that is the statement's fault; time is
-    QueryTimeout, memory QueryTooBig. When this thread dies or gives up, the statement stops in ClickHouse too.
+    QueryTimeout, memory QueryTooBig, what ClickHouse's planner cannot do QueryUnsupported. When this thread dies or
+    gives up, the statement stops in ClickHouse too.
     """
     settings: dict[str, str | int] = {
         "log_comment": query_user.comment(team_id, query_id),
@@ -203,6 +208,9 @@ def ask(  # noqa: PLR0913 the limits of a caller's statement are all its caller'
         with suppress(EventStoreError):
             stop(team_id, query_id)
         raise left.error from left
+    except QueryUnsupported as error:
+        logger.error("ClickHouse cannot run query %s of project %s: code %s", query_id, team_id, error.code)  # noqa: TRY400 its text may hold values
+        raise
 
 
 def progress_of(team_id: int, query_id: str) -> Progress | None:

@@ -142,20 +142,33 @@ class QueryStopped(QueryTimeout):
 
 
 class QueryMistake(EventStoreError):  # noqa: N818
-    """A HogQL statement that ClickHouse refuses for its own fault; `code_name` is ClickHouse's, in lower case."""
+    """A HogQL statement that ClickHouse refuses for its own fault; `code_name` is ClickHouse's, in lower case.
 
-    def __init__(self, code_name: str, message: str, code: int | None = None) -> None:
+    `column` is what ClickHouse complains of, as the compiled statement calls it: not to be shown.
+    """
+
+    def __init__(self, code_name: str, message: str, code: int | None = None, *, column: str | None = None) -> None:
         """Keep a message that holds neither stored values nor our SQL."""
         super().__init__(code)
         self.args = (message,)
         self.code_name = code_name
         self.message = message
+        self.column = column
 
 
 class QueryFailed(EventStoreError):  # noqa: N818
     """ClickHouse refused our own SQL: a defect of this server."""
 
     text = "The event store could not answer."
+
+
+class QueryUnsupported(QueryFailed):
+    """A HogQL statement that is right, and that ClickHouse cannot run: a defect of its planner."""
+
+    text = (
+        "The query is valid, but the database cannot run it in this form. Write it differently, for example with a"
+        " subquery in FROM instead of one in an expression."
+    )
 
 
 def error_for_code(code: int) -> EventStoreError:

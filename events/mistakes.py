@@ -8,11 +8,22 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from events.errors import EventStoreError, QueryMistake, QueryStopped, QueryTooBig, error_for_code
+from events.errors import (
+    EventStoreError,
+    QueryFailed,
+    QueryMistake,
+    QueryStopped,
+    QueryTooBig,
+    QueryUnsupported,
+    error_for_code,
+)
 
 MEMORY: Final = 241
 CANCELLED: Final = 394
 TOO_MANY_BYTES: Final = 307
+NOT_AN_AGGREGATE: Final = 215
+# UNKNOWN_SETTING and SETTING_CONSTRAINT_VIOLATION: the query user is not set up as it has to be.
+_OF_THE_SETUP: Final = frozenset({115, 452})
 
 _TOO_MANY: Final = "The query needs more rows or bytes than it may use. Narrow it down, for example to fewer days."
 _TOO_LONG: Final = "The query is too long or too deeply nested."
@@ -126,6 +137,9 @@ MISTAKES: Final[Mapping[int, tuple[str, str]]] = {
 _FUNCTION: Final = re.compile(
     r"\b(?:aggregate )?(?:function|Function) (?:with name )?[`']?([A-Za-z][A-Za-z0-9_]{0,60})\b"
 )
+_COLUMN: Final = re.compile(
+    r"Column '?([at]\d+(?:\.(?:`[^`']{1,200}`|[^'` ]{1,200}))?)'? is not under aggregate function"
+)
 _ILLEGAL_TYPE: Final = re.compile(r"Illegal type ([^:]{1,120}?) (?:of|for|in|\()")
 _NO_SUPERTYPE: Final = re.compile(r"supertype for types ([^:]{1,200}?) because")
 _COUNTS: Final = re.compile(r"passed (\d{1,6})[^\d:]{1,40}(\d{1,6})")
@@ -137,20 +151,30 @@ _TYPE: Final = re.compile(
 
 
 def error_of(code: int, text: str) -> EventStoreError:
-    """Return what a HogQL statement met, from ClickHouse's number and text; a defect of ours is QueryFailed."""
+    """Return what a HogQL statement met, from ClickHouse's number and text.
+
+    What is no mistake of the caller is QueryUnsupported, and QueryFailed where the query user is not set up right.
+    """
     if code == MEMORY:
         return QueryTooBig(code)
     if code == CANCELLED:
         return QueryStopped(code)
     if code in MISTAKES:
         name, sentence = MISTAKES[code]
-        return QueryMistake(name, f"{sentence}{_detail(code, text)}", code)
-    return error_for_code(code)
+        return QueryMistake(name, f"{sentence}{_detail(code, text)}", code, column=_column(code, text))
+    error = error_for_code(code)
+    return QueryUnsupported(code) if isinstance(error, QueryFailed) and code not in _OF_THE_SETUP else error
 
 
 def too_many_bytes() -> QueryMistake:
     """Return what a statement meets whose answer is larger than it may be."""
     return QueryMistake(*MISTAKES[TOO_MANY_BYTES], TOO_MANY_BYTES)
+
+
+def _column(code: int, text: str) -> str | None:
+    """Return the column that is not grouped, as the compiled statement has it but without quotes."""
+    found = _COLUMN.search(text) if code == NOT_AN_AGGREGATE else None
+    return found and found[1].replace("`", "")
 
 
 def _detail(code: int, text: str) -> str:

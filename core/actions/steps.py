@@ -13,6 +13,7 @@ from core.api.errors import Invalid
 from core.api.json import dumps
 from core.api.params import text_value
 from core.filters.hogql import hogql_reader
+from core.filters.problems import invalid_filter
 from core.filters.reading import check_cohorts, path_rules_for
 from events.filters.grammar import Filter, FilterError, FilterGroup, HogQLReader, cohort_ids, read_filters
 from events.insights.entities import EventMatch
@@ -137,7 +138,7 @@ def _checked(condition: object, attr: str, rules: Rules, hogql: HogQLReader) -> 
     try:
         return read_filters(condition, scope="event", path_rules=rules, hogql=hogql)
     except FilterError as error:
-        raise Invalid(error.message, attr=attr) from error
+        raise invalid_filter(error, attr=attr) from error
 
 
 def _joined(step: Mapping[str, Any], *, now: datetime, path_rules: Rules, hogql: HogQLReader) -> Filter | None:

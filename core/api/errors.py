@@ -27,6 +27,8 @@ from events import errors as event_errors
 log = structlog.get_logger()
 
 RETRY_AFTER_SECONDS = 2
+UNSUPPORTED = "query_not_supported_by_engine"
+"""The code for HogQL that is right, and that ClickHouse's planner cannot run."""
 NON_FIELD_KEYS = frozenset({"non_field_errors", "__all__"})
 
 
@@ -163,6 +165,10 @@ _PROBLEMS: tuple[tuple[tuple[type[BaseException], ...], Problem], ...] = (
     (
         (event_errors.QueryTooBig,),
         Problem(513, "server_error", "query_too_big", event_errors.QueryTooBig.text),
+    ),
+    (
+        (event_errors.QueryUnsupported,),
+        Problem(400, Invalid.type, UNSUPPORTED, event_errors.QueryUnsupported.text),
     ),
     (
         (event_errors.QueryRefused,),

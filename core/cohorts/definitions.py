@@ -82,7 +82,8 @@ def _checked(team_id: int, attr: str, stored: dict[str, Any], groups: Any) -> De
         raise Invalid(message, code="max_length", attr=attr)
     if any(leaf.get("type") == "behavioral" for leaf in _objects(stored["properties"])):
         raise Invalid(NO_EVENTS, attr=attr)
-    wanted = read_filter_parameter(stored["properties"], attr=attr, team_id=team_id, asks=False)
+    inside = ("properties",) if attr == "filters" else None
+    wanted = read_filter_parameter(stored["properties"], attr=attr, team_id=team_id, asks=False, inside=inside)
     named = sorted(cohort_ids(wanted)) if wanted is not None else []
     return Definition(filters=stored, groups=groups, depends_on=named)
 

@@ -6,6 +6,7 @@ from typing import Final, Literal, LiteralString
 
 from core.api.errors import Invalid, ServiceUnavailable
 from core.definitions.contexts import project_context
+from core.filters.problems import metadata_of
 from core.tenancy.statements import fetch_row
 from events.filters.errors import FilterError
 from events.filters.grammar import HOGQL, HOGQL_VALUE, MAX_FILTERS, HogQLReader
@@ -41,13 +42,14 @@ def hogql_reader(value: object, *, team_id: int, table: Rows = "events", values:
         if kind not in types:
             message = f"The '{kind}' property filter does not work in '{table.removesuffix('s')}' scope"
             raise FilterError(message)
-        expression = found.get(text, _TOO_MANY)
-        if isinstance(expression, str):
-            raise FilterError(expression)
+        expression = found.get(text, HogQLError(_TOO_MANY))
         try:
+            if isinstance(expression, HogQLError):
+                raise expression
             expression.check(condition=kind == HOGQL)
         except HogQLError as error:
-            raise FilterError(error.message) from error
+            place = (text, error.start, error.end) if kind == HOGQL else None
+            raise FilterError(error.message, place=place) from error
         return expression
 
     return read
@@ -57,11 +59,11 @@ def read_expression(text: str, *, team_id: int, attr: str) -> RowExpression:
     """Return the expression on an event in a text. Raises Invalid, and ServiceUnavailable."""
     try:
         expression = _expressions([text], team_id=team_id, table="events")[text]
-        if isinstance(expression, str):
-            raise Invalid(expression, attr=attr)
+        if isinstance(expression, HogQLError):
+            raise expression
         expression.check(condition=False)
     except HogQLError as error:
-        raise Invalid(error.message, attr=attr) from error
+        raise Invalid(error.message, attr=attr, extra={"hogql_metadata": metadata_of(error, text)}) from error
     return expression
 
 
@@ -78,36 +80,36 @@ def _texts(value: object, types: Iterable[str]) -> Iterator[str]:
             waiting.extend(one.values())
 
 
-def _expressions(texts: Sequence[str], *, team_id: int, table: Rows) -> dict[str, RowExpression | str]:
+def _expressions(texts: Sequence[str], *, team_id: int, table: Rows) -> dict[str, RowExpression | HogQLError]:
     """Return the expressions of texts, or what is wrong with them."""
     parsed = _parsed(texts)
-    nodes = [node for node in parsed.values() if not isinstance(node, str)]
+    nodes = [node for node in parsed.values() if isinstance(node, ast.Expr)]
     if not nodes:
-        return {text: str(problem) for text, problem in parsed.items()}
+        return {text: problem for text, problem in parsed.items() if isinstance(problem, HogQLError)}
     timezone, week_start_day = fetch_row(_PROJECT, [team_id]) or ("UTC", 0)
     try:
         context = project_context(
             ast.Tuple(exprs=tuple(nodes)), team_id=team_id, timezone=timezone, week_start_day=week_start_day or 0
         )
     except RecursionError:
-        return dict.fromkeys(parsed, "The expression is nested too deeply.")
+        return dict.fromkeys(parsed, HogQLError("The expression is nested too deeply."))
     return {
-        text: node if isinstance(node, str) else RowExpression(text, table, node, context)
+        text: node if isinstance(node, HogQLError) else RowExpression(text, table, node, context)
         for text, node in parsed.items()
     }
 
 
-def _parsed(texts: Sequence[str]) -> dict[str, ast.Expr | str]:
+def _parsed(texts: Sequence[str]) -> dict[str, ast.Expr | HogQLError]:
     if sum(map(len, texts)) > MAX_CHARACTERS:
-        return dict.fromkeys(texts, _TOO_LONG)
+        return dict.fromkeys(texts, HogQLError(_TOO_LONG))
     until = monotonic() + MAX_SECONDS
-    found: dict[str, ast.Expr | str] = {}
+    found: dict[str, ast.Expr | HogQLError] = {}
     # The reader of filters refuses more before it asks for the rest.
     for text in texts[: MAX_FILTERS + 1]:
         try:
-            found[text] = parse_expr(text) if monotonic() < until else _TOO_SLOW
+            found[text] = parse_expr(text) if monotonic() < until else HogQLError(_TOO_SLOW)
         except HogQLBusyError as error:
             raise ServiceUnavailable from error
         except HogQLError as error:
-            found[text] = error.message
+            found[text] = error
     return found

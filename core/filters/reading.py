@@ -9,6 +9,7 @@ from core.api.json import dumps, loads
 from core.filters.hogql import hogql_reader
 from core.filters.person_sets import with_nobody_found, with_persons_found
 from core.filters.postgres import condition
+from core.filters.problems import invalid_filter
 from core.tenancy.statements import fetch_row, fetch_rows
 from events.errors import QueryMistake
 from events.filters.grammar import MAX_BYTES, Filter, FilterError, cohort_ids, read_filters
@@ -17,17 +18,19 @@ from events.filters.tree import with_cohorts
 _CLEANS_PATHS: Final = b"is_cleaned_path_exact"
 
 
-def read_filter_parameter(
+def read_filter_parameter(  # noqa: PLR0913 where the filters stand, and what they are read with
     value: object,
     *,
     attr: str = "properties",
     team_id: int,
     now: datetime | None = None,
     asks: bool = True,
+    inside: Sequence[str] | None = (),
 ) -> Filter | None:
     """Return the filter in a parameter (JSON text, or a value parsed already); None when it restricts nothing.
 
-    `now` is what relative dates count from. With `asks`, ClickHouse is asked now which persons HogQL means.
+    `now` is what relative dates count from. With `asks`, ClickHouse is asked now which persons HogQL means. `inside`
+    leads from `attr` to the filters; None where the caller did not write them in this form.
     Raises Invalid, with `attr`, for what is no JSON or no filter and for cohorts that the team does not have.
     """
     if isinstance(value, str | bytes):
@@ -45,7 +48,7 @@ def read_filter_parameter(
             # What Postgres cannot have is the caller's fault too, and known only now.
             condition(with_nobody_found(wanted), {})
     except FilterError as error:
-        raise Invalid(error.message, attr=attr) from error
+        raise invalid_filter(error, attr=attr, inside=inside) from error
     if wanted is not None:
         check_cohorts(cohort_ids(wanted), team_id=team_id, attr=attr)
     if wanted is None or not asks:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from core.api.errors import Invalid
 from core.filters.hogql import hogql_reader
+from core.filters.problems import invalid_filter
 from core.filters.reading import known_cohorts_only
 from core.insights.parameters import Parameters, structured_value
 from core.insights.project import InsightProject
@@ -47,7 +48,7 @@ def read_filter(
             hogql=hogql_reader(parsed, team_id=project.team_id, values=values),
         )
     except FilterError as error:
-        raise Invalid(error.message, attr=None if error.message == MIXED else attr) from error
+        raise invalid_filter(error, attr=None if error.message == MIXED else attr) from error
     return None if wanted is None else known_cohorts_only(wanted, team_id=project.team_id)
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from core.api.errors import Invalid
 from core.filters.hogql import hogql_reader
+from core.filters.problems import invalid_filter
 from core.filters.reading import check_cohorts, path_rules_for
 from events.filters.errors import FilterError
 from events.filters.grammar import MAX_PATH_RULES, cohort_ids, read_filters
@@ -26,7 +27,7 @@ def account_filters_check(filters: object, *, team_id: int) -> None:
             hogql=hogql_reader(filters, team_id=team_id),
         )
     except FilterError as error:
-        raise Invalid(error.message, attr=TEST_ACCOUNTS) from error
+        raise invalid_filter(error, attr=TEST_ACCOUNTS) from error
     if wanted is not None:
         check_cohorts(cohort_ids(wanted), team_id=team_id, attr=TEST_ACCOUNTS)
 

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
-from core.api.errors import ApiError, Invalid, ServiceUnavailable
+from core.api.errors import UNSUPPORTED, ApiError, Invalid, ServiceUnavailable
+from core.filters.problems import metadata_of as metadata_of  # noqa: PLC0414 also for those who raise beside it
 from events import errors as event_errors
 from events.errors import Code
 from events.hogql.errors import HogQLBusyError, HogQLError
@@ -69,23 +70,12 @@ def answered_errors(text: str | None = None) -> Iterator[None]:
     except HogQLBusyError as error:
         raise TooBusy from error
     except HogQLError as error:
-        raise Invalid(error.message, extra={"hogql_metadata": metadata_of(error, text)}) from error
+        attr = None if error.source is None else error.source.attr
+        wrong = text if error.source is None else error.source.text
+        extra = {"hogql_metadata": metadata_of(error, wrong)}
+        raise Invalid(error.message, code=error.code, attr=attr, extra=extra) from error
     except event_errors.EventStoreError as error:
         raise _store_problem(error) from error
-
-
-def metadata_of(error: HogQLError, text: str | None) -> dict[str, object]:
-    """Return the answer of HogQLMetadata for a statement with one error; positions count characters."""
-    return {
-        "query": text,
-        "isValid": False,
-        "errors": [{"message": error.message, "start": error.start, "end": error.end, "fix": None}],
-        "warnings": [],
-        "notices": [],
-        "table_names": None,
-        "ch_table_names": None,
-        "isUsingIndices": None,
-    }
 
 
 def _store_problem(error: event_errors.EventStoreError) -> Exception:
@@ -96,6 +86,8 @@ def _store_problem(error: event_errors.EventStoreError) -> Exception:
             return Invalid(error.message, code=error.code_name)
         case event_errors.QueryStopped():
             return Invalid(CANCELLED, code="query_was_cancelled")
+        case event_errors.QueryUnsupported():
+            return Invalid(error.text, code=UNSUPPORTED)
     others = {
         event_errors.QueryTimeout: OutOfTime,
         event_errors.QueryTooBig: OutOfMemory,

@@ -24,6 +24,7 @@ from events.filters.event_clickhouse import EventColumns, event_condition
 from events.filters.grammar import MAX_DEPTH, MAX_FILTERS, Filter, cohort_ids, leaves, read_filters
 from events.filters.tree import PropertyFilter
 from events.hogql import ast
+from events.hogql.errors import HogQLError, Source
 from events.insights.entities import EventMatch
 from events.rows import EARLIEST, LATEST
 
@@ -35,6 +36,7 @@ FUTURE: Final = timedelta(seconds=5)
 type Json = Any
 type Scope = Literal["event", "person", "group"]
 
+_MEMBERS: Final = "values"
 _TABLES: Final[dict[Scope, str]] = {"event": "events", "person": "persons", "group": "groups"}
 
 
@@ -137,10 +139,11 @@ class FilterReader:
         if _size(value) > MAX_FILTERS:
             message = f"At most {MAX_FILTERS} filters are possible."
             raise Invalid(message, attr=attr)
-        return self._item(value, attr, scope, 0)
+        return self._item(value, attr, scope, ())
 
-    def _item(self, value: Json, attr: str, scope: Scope, depth: int) -> ast.Expr | None:
-        if depth > MAX_DEPTH:
+    def _item(self, value: Json, attr: str, scope: Scope, path: tuple[str, ...]) -> ast.Expr | None:
+        # A list of members is no level of its own: it stands in a group, or is all there is.
+        if len(path) - path.count(_MEMBERS) > MAX_DEPTH:
             message = f"Filters may be nested at most {MAX_DEPTH} deep."
             raise Invalid(message, attr=attr)
         if not _has_hogql(value):
@@ -148,17 +151,25 @@ class FilterReader:
             listed = isinstance(value, Mapping) and not _is_group(value)
             return self.properties([value] if listed else value, attr=attr, scope=scope)
         if isinstance(value, list):
-            return _joined("AND", [self._item(one, attr, scope, depth + 1) for one in value if _asks(one)])
+            return _joined("AND", self._members(value, attr, scope, path))
         if _is_group(value):
             kind = value.get("type", "AND")
             if not isinstance(kind, str) or kind.upper() not in {"AND", "OR"}:
                 raise Invalid("The `type` of a filter group must be AND or OR.", attr=attr)
-            members = [self._item(one, attr, scope, depth + 1) for one in value["values"] if _asks(one)]
-            return _joined(kind.upper(), members)
+            return _joined(kind.upper(), self._members(value["values"], attr, scope, (*path, _MEMBERS)))
         key = value.get("key")
         if not isinstance(key, str) or not key.strip():
             raise Invalid("The `key` of a filter of type hogql must be a HogQL expression.", attr=attr)
-        return self.expressions.expr(key)
+        source = Source(key, "__".join((attr, *path, "key")))
+        try:
+            expr = self.expressions.expr(key)
+        except HogQLError as error:
+            error.source = source
+            raise
+        return ast.Sourced(expr=expr, source=source, start=expr.start, end=expr.end)
+
+    def _members(self, values: Json, attr: str, scope: Scope, path: tuple[str, ...]) -> list[ast.Expr | None]:
+        return [self._item(one, attr, scope, (*path, str(number))) for number, one in enumerate(values) if _asks(one)]
 
 
 type _Write = Callable[[EventColumns, dict[str, Any]], str]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast, get_args
 
+import structlog
 from django.conf import settings
 
 from core.api.json import dumps
@@ -13,10 +14,14 @@ from core.query.reading import BadNode
 from core.query.runners.base import QueryContext
 from events import client
 from events.asking import Asked
+from events.errors import EventStoreError, QueryMistake, QueryUnsupported
 from events.hogql import ast
-from events.hogql.compile import Compiled, compile_query
+from events.hogql.compile import Compiled, compile_query, not_grouped
 from events.hogql.context import DEFAULT_PERSON_MODE, PersonMode
+from events.hogql.errors import HogQLError
 from events.hogql.printer import print_hogql
+
+log = structlog.get_logger()
 
 PERSON_MODES: Final[tuple[str, ...]] = get_args(PersonMode.__value__)
 _BYTES: Final = 1024**2
@@ -52,13 +57,24 @@ def person_mode(node: Mapping[str, Json]) -> PersonMode:
 
 
 def answered(
-    query: ast.Query, node: Mapping[str, Json], context: QueryContext, *, shown: ast.Query | None = None
+    query: ast.Query,
+    node: Mapping[str, Json],
+    context: QueryContext,
+    *,
+    shown: ast.Query | None = None,
+    more_rows: int = 1,
 ) -> Answered:
-    """Run a statement; `shown` is what `hogql` tells where that differs. Raises HogQLError and EventStoreError."""
+    """Run a statement, which may give `more_rows` than an answer has; `shown` is what `hogql` tells where that differs.
+
+    Raises HogQLError and EventStoreError.
+    """
     compiled = compiled_for(query, node, context)
     with context.record.timed("print"):
         hogql = print_hogql(shown or query)
-    found = ask(compiled, context)
+    try:
+        found = ask(compiled, context, more_rows=more_rows)
+    except QueryMistake as error:
+        raise _in_the_text(error, query, node, context) from error
     return Answered(
         rows=found.rows,
         columns=compiled.columns,
@@ -69,6 +85,20 @@ def answered(
     )
 
 
+def _in_the_text(
+    error: QueryMistake, query: ast.Query, node: Mapping[str, Json], context: QueryContext
+) -> HogQLError | EventStoreError:
+    """Return a mistake that ClickHouse found as one at a place of the caller's text, where the place can be known."""
+    if error.column is None:
+        return error
+    about = hogql_context(context.project, query, person_mode=person_mode(node))
+    found = not_grouped(query, about, error.column)
+    if found is not None:
+        return found
+    log.error("query_not_supported_by_engine", query_id=context.query_id, code=error.code)
+    return QueryUnsupported(error.code)
+
+
 def compiled_for(query: ast.Query, node: Mapping[str, Json], context: QueryContext) -> Compiled:
     """Look up what a statement names, and compile it."""
     with context.record.timed("context"):
@@ -77,7 +107,7 @@ def compiled_for(query: ast.Query, node: Mapping[str, Json], context: QueryConte
         return compile_query(query, about)
 
 
-def ask(compiled: Compiled, context: QueryContext, *, explain: bool = False) -> Asked:
+def ask(compiled: Compiled, context: QueryContext, *, explain: bool = False, more_rows: int = 1) -> Asked:
     """Run a compiled statement as the query user, while other requests use this one's place."""
     record = context.record
     with record.timed("clickhouse"), place_left():
@@ -88,7 +118,7 @@ def ask(compiled: Compiled, context: QueryContext, *, explain: bool = False) -> 
             query_id=context.query_id,
             seconds=context.seconds,
             memory_mb=settings.QUERY_MEMORY_MB,
-            max_rows=context.max_rows + 1,
+            max_rows=context.max_rows + more_rows,
             max_bytes=settings.QUERY_MAX_RESULT_MB * _BYTES,
         )
     record.rows_read += found.rows_read

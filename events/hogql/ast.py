@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from events.hogql.errors import Source
+
 type Value = str | int | float | bool | None
 type Query = "SelectQuery | SelectSetQuery"
 type CompareOp = Literal[
@@ -48,6 +50,14 @@ class Placeholder(Expr):
     """`{expr}`: something that is known only when the statement is run."""
 
     expr: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced(Expr):
+    """An expression out of another text than the one around it: places below are in that."""
+
+    expr: Expr
+    source: Source = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ def print_string(text: str) -> str:
 
 
 def _level(node: ast.Node) -> int:
+    if isinstance(node, ast.Sourced):
+        return _level(node.expr)
     if isinstance(node, ast.ArithmeticOperation):
         return _SUM if node.op in {"+", "-"} else _PRODUCT
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
@@ -347,6 +349,7 @@ _PRINTERS: Final[Mapping[type[ast.Node], Callable[[Any], str]]] = {
     ast.Field: _field,
     ast.Placeholder: lambda node: "{" + _text(node.expr) + "}",
     ast.RowCondition: lambda node: node.text,
+    ast.Sourced: lambda node: _text(node.expr),
     ast.Alias: lambda node: f"{_operand(node.expr, _OR)} AS {print_name(node.alias)}",
     ast.OrderExpr: _order,
     ast.Call: _call,

@@ -81,7 +81,12 @@ def _replaced_items(items: tuple[Any, ...], change: Callable[[ast.Node], ast.Nod
 
 
 def placed[T: ast.Node](node: T, start: int | None, end: int | None) -> T:
-    """Return the tree as if all of it stood at one place of the text: what came from elsewhere has none of its own."""
+    """Return the tree as if all of it stood at one place of the text: what came from elsewhere has none of its own.
+
+    What is `Sourced` keeps its places, which are in a text that the caller knows.
+    """
+    if isinstance(node, ast.Sourced):
+        return replace(node, start=start, end=end)
 
     def change(below: ast.Node) -> ast.Node | None:
         return placed(below, start, end)

@@ -24,6 +24,7 @@ from events.errors import (
     QueryStopped,
     QueryTimeout,
     QueryTooBig,
+    QueryUnsupported,
     StoreUnavailable,
 )
 from events.rows import Table, event_row
@@ -370,7 +371,9 @@ def test_every_code_has_the_name_that_clickhouse_gives_it() -> None:
 @pytest.mark.parametrize(
     ("code", "text", "kind"),
     [
-        (49, "Code: 49. DB::Exception: secret (LOGICAL_ERROR)", QueryFailed),
+        (49, "Code: 49. DB::Exception: secret (LOGICAL_ERROR)", QueryUnsupported),
+        (10, "Code: 10. DB::Exception: secret (NOT_FOUND_COLUMN_IN_BLOCK)", QueryUnsupported),
+        (452, "Code: 452. DB::Exception: secret (SETTING_CONSTRAINT_VIOLATION)", QueryFailed),
         (60, "Code: 60. DB::Exception: Table persons_api.x (UNKNOWN_TABLE)", StoreUnavailable),
         (160, "Code: 160. DB::Exception: too slow (TOO_SLOW)", QueryTimeout),
         (202, "Code: 202. DB::Exception: Too many (TOO_MANY_SIMULTANEOUS_QUERIES)", StoreUnavailable),

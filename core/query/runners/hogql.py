@@ -1,18 +1,21 @@
 """HogQLQuery: a statement in HogQL, with its placeholders, variables and filters filled in (query.md B5, B7)."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
 from core.query.reading import BadNode, Fields
 from core.query.runners.base import QueryContext, Runner
+from core.query.runners.unions import marked
 from core.query.statement_filters import statement_filters
-from core.query.statements import answered, ask, compiled_for, person_mode
+from core.query.statements import Answered, answered, ask, compiled_for, person_mode
 from events.hogql import ast
 from events.hogql.context import DEFAULT_LIMIT
+from events.hogql.errors import HogQLError
 from events.hogql.parser import MAX_CHARACTERS, parse_select
-from events.hogql.substitution import Limited, limited, substitute
+from events.hogql.substitution import limited, substitute
 from events.hogql.walk import cohort_names, descendants
 
 _NAMED: Final = 1_000
@@ -65,12 +68,8 @@ class HogQLRunner(Runner):
 
     def run(self) -> dict[str, Json]:
         """Return the rows, one more having been asked for: it tells whether there are more."""
-        shown, context = self.limited, self.context
-        query = one_more(shown.query)
-        found = answered(query, self.node, context, shown=shown.query)
-        asked_more = query is not shown.query
-        has_more = asked_more and shown.limit is not None and len(found.rows) > shown.limit
-        rows = found.rows[: shown.limit] if asked_more else found.rows
+        shown = self.limited
+        found, rows, cut = self._rows()
         return {
             "results": rows,
             "columns": list(found.columns),
@@ -79,15 +78,58 @@ class HogQLRunner(Runner):
             "hogql": found.hogql,
             "clickhouse": found.clickhouse,
             "error": None,
-            "explain": self._plan(query) if self.explain else None,
+            "explain": self._plan(one_more(shown.query)) if self.explain else None,
             "metadata": None,
-            "warnings": _warnings(shown, cut=has_more, rows=len(rows), most=context.max_rows),
-            "hasMore": has_more,
+            "warnings": self._warnings(rows=len(rows), cut=cut),
+            "hasMore": None if cut is None else bool(cut),
             "limit": shown.limit,
             "offset": shown.offset,
             "modifiers": {"personsOnEventsMode": person_mode(self.node), "inCohortVia": "auto"},
             "query_metadata": _metadata(self.statement.query),
         }
+
+    def _rows(self) -> tuple[Answered, Sequence[Sequence[Json]], frozenset[int] | None]:
+        """Return the answer, its rows within the limits, and which SELECTs had more; None where nobody can know."""
+        shown, context = self.limited, self.context
+        union = marked(shown.query, most=context.max_rows)
+        if union is not None:
+            # The marks make a statement deeper: one that is as deep as can be is asked without them.
+            with suppress(HogQLError):
+                found = answered(union.query, self.node, context, shown=shown.query, more_rows=len(union.limits))
+                rows, cut = union.cut(found.rows)
+                return replace(found, columns=found.columns[:-1], types=found.types[:-1]), rows, cut
+        query = one_more(shown.query)
+        found = answered(query, self.node, context, shown=shown.query)
+        if query is shown.query or shown.limit is None:
+            return found, found.rows, None
+        return found, found.rows[: shown.limit], frozenset({0} if len(found.rows) > shown.limit else ())
+
+    def _warnings(self, *, rows: int, cut: frozenset[int] | None) -> list[dict[str, Json]] | None:
+        """Say that a limit which nobody asked for cut the result, or may have cut an arm of a UNION."""
+        shown, most, asked = self.limited, self.context.max_rows, self.statement.query
+        if cut and shown.limit == most:
+            message = (
+                f"Only the first {most} rows are shown: a query has no more. Page with LIMIT and OFFSET to see the"
+                " rest."
+            )
+        elif not shown.defaulted:
+            return None
+        elif isinstance(asked, ast.SelectSetQuery) and shown.limit is None:
+            is_cut = rows >= DEFAULT_LIMIT if cut is None else any(asked.queries[arm].limit is None for arm in cut)
+            if not is_cut:
+                return None
+            message = (
+                f"Each SELECT without a LIMIT gives {DEFAULT_LIMIT} rows at most, so some"
+                f" {'may be' if cut is None else 'are'} missing. Add a LIMIT to each, or one to the whole in"
+                " parentheses."
+            )
+        elif cut:
+            message = (
+                f"Only the first {DEFAULT_LIMIT} rows are shown, because the query has no LIMIT. Add one to see more."
+            )
+        else:
+            return None
+        return [{"message": message, "start": None, "end": None, "fix": None}]
 
     def _plan(self, query: ast.Query) -> list[str]:
         compiled = compiled_for(query, self.node, self.context)
@@ -100,26 +142,6 @@ def one_more(query: ast.Query) -> ast.Query:
     if query.limit_with_ties or not isinstance(limit, ast.Constant) or not isinstance(limit.value, int):
         return query
     return replace(query, limit=ast.Constant(limit.value + 1))
-
-
-def _warnings(shown: Limited, *, cut: bool, rows: int, most: int) -> list[dict[str, Json]] | None:
-    """Say that a limit which nobody asked for cut the result, or may have cut an arm of a UNION."""
-    if cut and shown.limit == most:
-        message = (
-            f"Only the first {most} rows are shown: a query has no more. Page with LIMIT and OFFSET to see the rest."
-        )
-    elif not shown.defaulted:
-        return None
-    elif cut:
-        message = f"Only the first {DEFAULT_LIMIT} rows are shown, because the query has no LIMIT. Add one to see more."
-    elif isinstance(shown.query, ast.SelectSetQuery) and shown.query.limit is None and rows >= DEFAULT_LIMIT:
-        message = (
-            f"Each SELECT without a LIMIT gives {DEFAULT_LIMIT} rows at most, so some may be missing. Add a LIMIT to "
-            "each, or one to the whole in parentheses."
-        )
-    else:
-        return None
-    return [{"message": message, "start": None, "end": None, "fix": None}]
 
 
 def _metadata(query: ast.Query) -> dict[str, Json]:

@@ -58,7 +58,9 @@ class MetadataRunner(Runner):
         try:
             answer = self._checked()
         except HogQLError as error:
-            return self._answer(errors=[self._notice(error.message, error.start, error.end)])
+            # A mistake in a filter has its place in the filter's own text.
+            places = (error.start, error.end) if error.source is None else ()
+            return self._answer(errors=[self._notice(error.message, *places)])
         except ApiError as error:
             if isinstance(error, BadNode):
                 raise

@@ -47,6 +47,8 @@ def _column(relation: Relation, name: str) -> str | None:
 def _comparisons(node: ast.Expr) -> Iterator[tuple[str, ast.Field, ast.Expr]]:
     """Yield the comparisons of fields that hold whenever the whole condition does."""
     match node:
+        case ast.Sourced(expr=expr):
+            yield from _comparisons(expr)
         case ast.And(exprs=exprs) | ast.Call(name="and", args=exprs):
             for one in exprs:
                 yield from _comparisons(one)

@@ -11,6 +11,7 @@ from events.hogql.compiler.relations import RowRelation, TableRelation
 from events.hogql.compiler.scope import Alias, Scope, check_alias
 from events.hogql.compiler.statement import Handler
 from events.hogql.compiler.value import FALSE, TRUE, Value, condition
+from events.hogql.errors import HogQLResolutionError
 from events.hogql.types import STRING, UNKNOWN, Type
 
 _ARITHMETIC: Final = {"+": "plus", "-": "minus", "*": "multiply", "/": "divide", "%": "modulo"}
@@ -21,7 +22,7 @@ _TIMES: Final = ("Date", "DateTime")
 def _field(node: ast.Field, scope: Scope) -> Value:
     if node.chain[-1] == "*":
         raise mistake(None, "* can only be used in the columns of a SELECT and in count(*)")
-    return scope.resolve(node)
+    return scope.statement.refers(node, scope.resolve(node))
 
 
 def _alias(node: ast.Alias, scope: Scope) -> Value:
@@ -169,6 +170,14 @@ def _positive(node: ast.Expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value > 0
 
 
+def _sourced(node: ast.Sourced, scope: Scope) -> Value:
+    try:
+        return scope.value(node.expr)
+    except HogQLResolutionError as error:
+        error.source = error.source or node.source
+        raise
+
+
 def _row_condition(node: ast.RowCondition, scope: Scope) -> Value:
     for table in scope.tables.values():
         if isinstance(table, TableRelation) and table.source.table.name == node.table:
@@ -209,6 +218,7 @@ HANDLERS: Final[Mapping[type[ast.Expr], Handler]] = {
     ast.ArrayAccess: _array_access,
     ast.ArraySlice: _slice,
     ast.Dict: _dict,
+    ast.Sourced: _sourced,
     ast.RowCondition: _row_condition,
     ast.Placeholder: _placeholder,
     ast.ColumnsExpr: _columns,

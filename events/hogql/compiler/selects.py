@@ -138,6 +138,7 @@ def _items(node: ast.SelectQuery, scope: Scope, *, inner: bool) -> Iterator[tupl
         columns = starred(item, scope)
         if columns is not None:
             for name, value in columns:
+                scope.statement.refers(item, value, name)
                 yield _item(name, value, scope.statement.name("c"), inner=inner)
         elif isinstance(item, ast.Alias) and item.alias not in given:
             given.add(item.alias)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from events.hogql import ast
@@ -26,13 +27,31 @@ _LONGEST_STATEMENT: Final = 1_000_000
 type Handler = Callable[[Any, "Scope"], Value]
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a node stands for in SQL: a field, or with a `name` one column of a `*`."""
+
+    node: ast.Expr
+    sql: str
+    name: str | None = None
+
+
 class Statement:
-    """What all scopes of a statement share. `parameters` may be someone else's, whose names are left alone."""
+    """What all scopes of a statement share. `parameters` may be someone else's, whose names are left alone.
+
+    What its fields stand for is kept in `references` where there is a list.
+    """
 
     def __init__(
-        self, context: Context, handlers: Mapping[type[ast.Expr], Handler], parameters: dict[str, Any] | None = None
+        self,
+        context: Context,
+        handlers: Mapping[type[ast.Expr], Handler],
+        parameters: dict[str, Any] | None = None,
+        *,
+        references: list[Reference] | None = None,
     ) -> None:
         """Begin with nothing bound but what is in `parameters`."""
+        self.references: Final = references
         self.context: Final = context
         self.handlers: Final = handlers
         self.parameters: Final = {} if parameters is None else parameters
@@ -48,6 +67,12 @@ class Statement:
     def timezone(self) -> str:
         """The SQL of the project's time zone."""
         return self.bind(self.context.timezone, "String")
+
+    def refers(self, node: ast.Expr, value: Value, name: str | None = None) -> Value:
+        """Keep what a field stands for, and return it."""
+        if self.references is not None:
+            self.references.append(Reference(node, value.sql, name))
+        return value
 
     def name(self, letter: str) -> str:
         """Return a name that nothing else of the statement has."""

@@ -60,9 +60,10 @@ def who(answer: Any) -> str:
 
 
 def refusal(answer: Any) -> tuple[int, str, str | None]:
-    """Return status, detail and attr of a refusal by validation."""
+    """Return status, detail and attr of a refusal by validation; mistakes in HogQL tell their place too."""
     body = answer.json()
-    assert (set(body), body["type"]) == ({"type", "code", "detail", "attr"}, "validation_error"), body
+    assert body.get("extra", {}).keys() <= {"hogql_metadata"}
+    assert (set(body) - {"extra"}, body["type"]) == ({"type", "code", "detail", "attr"}, "validation_error"), body
     return answer.status_code, body["detail"], body["attr"]
 
 

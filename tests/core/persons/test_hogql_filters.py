@@ -73,7 +73,10 @@ def test_pages_go_on(api: Api, people: None) -> None:
 def test_a_wrong_expression_is_refused_by_name(api: Api, people: None, key: Any) -> None:
     answer = listed(api, [{"type": "hogql", "key": key}])
     body = answer.json()
-    assert (answer.status_code, body["attr"], "DB::" in body["detail"]) == (400, "properties", False), body
+    assert (answer.status_code, "DB::" in body["detail"]) == (400, False), body
+    # What is no text has no place, and what only ClickHouse finds has none that is known.
+    is_known = isinstance(key, str) and key not in {"", "intDiv(1, 0) = 1"}
+    assert body["attr"] == ("properties__0__key" if is_known else "properties")
 
 
 def test_too_many_persons_are_refused(api: Api, people: None, monkeypatch: pytest.MonkeyPatch) -> None:

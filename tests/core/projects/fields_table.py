@@ -132,7 +132,7 @@ REFUSED: dict[str, list[tuple[Any, str, str]]] = {
     "base_currency": [*_NO_CHOICE, ("usd", "invalid_choice", ""), (None, NULL, "")],
     "test_account_filters": [("text", INPUT, ""), (5, INPUT, ""), (None, NULL, ""), (["x"], INPUT, ""),
                              ([{"key": "a", "operator": "nope", "value": 1}], INPUT, ""),
-                             ([{"key": "a", "type": "hogql", "value": "1"}], INPUT, ""),
+                             ([{"key": "a", "type": "hogql", "value": "1"}], INPUT, "__0__key"),
                              ([{"key": "a", "type": "session", "value": "1"}], INPUT, ""),
                              ([{"key": "a", "operator": "regex", "value": "("}], INPUT, ""),
                              ([{"key": "id", "type": "cohort", "value": 999999}], INPUT, ""),

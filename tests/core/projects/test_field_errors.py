@@ -74,7 +74,9 @@ def test_refusals_have_the_words_that_clients_know(cast: Cast, name: str) -> Non
     for field, value, words in WORDS:
         if field == name:
             status, kind, _, detail, attr = problem(cast.as_owner()("PATCH", path_of(cast.team), {name: value}))
-            assert (status, kind, detail, attr) == (400, "validation_error", words, name)
+            # Of a list, the member that is wrong may be named.
+            assert (status, kind, detail) == (400, "validation_error", words)
+            assert attr in {name, f"{name}__0__key"}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from events.errors import (
     QueryStopped,
     QueryTimeout,
     QueryTooBig,
+    QueryUnsupported,
     StoreUnavailable,
 )
 from events.hogql.errors import HogQLBusyError, HogQLError
@@ -98,7 +99,8 @@ MISTAKE = QueryMistake("type_mismatch", "A value does not fit.")
         (QueryTimeout(159), 504, "error"),
         (QueryStopped(394), 400, "query_was_cancelled"),
         (QueryTooBig(241), 513, "clickhouse_memory_limit_exceeded"),
-        (QueryFailed(49), 500, "error"),
+        (QueryUnsupported(49), 400, "query_not_supported_by_engine"),
+        (QueryFailed(452), 500, "error"),
         (StoreUnavailable(Code.TOO_MANY_SIMULTANEOUS_QUERIES), 503, "error"),
         (HogQLError("no", start=1, end=2), 400, "invalid_input"),
         (HogQLBusyError("busy"), 503, "error"),

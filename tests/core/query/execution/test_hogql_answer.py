@@ -1,4 +1,5 @@
 """The answer to a HogQLQuery: its keys, its columns and types, its limits, and who sees ClickHouse's SQL."""
+# ruff: noqa: S608 texts are what is tested
 
 from collections.abc import Callable
 from typing import Any
@@ -82,6 +83,56 @@ def test_each_arm_of_a_union_has_the_default_limit(asking: Asking) -> None:
     assert len(answer["results"]) == 105
     assert answer["limit"] is None
     assert "Each SELECT without a LIMIT" in answer["warnings"][0]["message"]
+
+
+NUMBERS = "select number from numbers({})"
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "more"),
+    [
+        (f"{NUMBERS.format(120)} union all {NUMBERS.format(5)}", 105, True),
+        (f"{NUMBERS.format(5)} union all {NUMBERS.format(120)}", 105, True),
+        (f"{NUMBERS.format(100)} union all {NUMBERS.format(100)}", 200, False),
+        (f"{NUMBERS.format(5)} union all {NUMBERS.format(6)}", 11, False),
+        (f"{NUMBERS.format(120)} limit 110 union all {NUMBERS.format(5)}", 115, True),
+        (f"{NUMBERS.format(120)} limit 120 union all {NUMBERS.format(5)}", 125, False),
+        (f"({NUMBERS.format(120)} union all {NUMBERS.format(5)}) limit 125", 125, False),
+        (f"({NUMBERS.format(120)} union all {NUMBERS.format(5)}) limit 124", 124, True),
+        (f"{NUMBERS.format(30_000)} limit 30000 union all {NUMBERS.format(30_000)} limit 20000", 50_000, True),
+        (f"{NUMBERS.format(120)} limit 1 + 1 union all {NUMBERS.format(5)}", 7, None),
+        (f"{NUMBERS.format(120)} union distinct {NUMBERS.format(5)}", 100, None),
+        (f"select number % 2 from numbers(101) union distinct {NUMBERS.format(1)}", 2, None),
+        (f"select count() from numbers(0) group by all union all {NUMBERS.format(1)}", 2, False),
+        ("select number from numbers(20) limit 1 + 1", 2, None),
+    ],
+)
+def test_a_union_tells_whether_a_limit_cut_one_of_its_selects(
+    asking: Asking, text: str, rows: int, *, more: bool | None
+) -> None:
+    answer = asking.answer(text)
+    assert (len(answer["results"]), answer["hasMore"]) == (rows, more)
+    assert {len(row) for row in answer["results"]} == {1}
+    assert len(answer["columns"]) == len(answer["types"]) == 1
+
+
+def test_each_select_of_a_union_keeps_its_first_rows(asking: Asking) -> None:
+    text = (
+        "select number as n, 'up' as way from numbers(150) order by n"
+        " union all select number as n, 'down' as way from numbers(150) order by n desc"
+    )
+    answer = asking.answer(text)
+    found = {way: [n for n, of in answer["results"] if of == way] for way in ("up", "down")}
+    assert found == {"up": list(range(100)), "down": list(range(149, 49, -1))}
+    assert (answer["columns"], answer["hasMore"]) == (["n", "way"], True)
+
+
+@pytest.mark.parametrize(
+    ("first", "warned"), [("limit 50", False), ("limit 200", False), ("", True)], ids=["cut as asked", "whole", "cut"]
+)
+def test_only_a_limit_that_nobody_asked_for_is_warned_of(asking: Asking, first: str, *, warned: bool) -> None:
+    answer = asking.answer(f"select number from numbers(150) {first} union all select number from numbers(100)")
+    assert (answer["warnings"] is not None) is warned
 
 
 def test_ties_are_not_cut(asking: Asking) -> None:
