@@ -7,12 +7,14 @@ from core.api.errors import Invalid
 from core.filters.hogql import read_expression
 from core.insights.parameters import Parameters, whole_number
 from core.insights.project import InsightProject
+from events.filters.errors import FilterError
 from events.filters.grammar import MAX_COHORT_ID, MAX_KEY_LENGTH
 from events.filters.row_expressions import RowExpression
+from events.filters.sessions import check_property
 from events.filters.values import value_text
 from events.insights.funnel_query import EVERYBODY, Attribution, Breakdown, BreakdownType
 
-TYPES: Final = ("event", "person", "cohort", "group", "hogql")
+TYPES: Final = ("event", "person", "cohort", "group", "session", "hogql")
 ATTRIBUTIONS: Final = ("first_touch", "last_touch", "all_events", "step")
 MAX_KEYS: Final = 10
 MAX_COHORTS: Final = 100
@@ -76,7 +78,14 @@ def _keys(chosen: list[Any], kind: str) -> tuple[str, ...]:
     if len(keys) > (1 if kind == "group" else MAX_KEYS):
         message = f"At most {MAX_KEYS} properties can be broken down by, and of groups one."
         raise Invalid(message, attr="breakdown")
-    return tuple(str(key) for key in keys)
+    return tuple(_of_session(str(key)) if kind == "session" else str(key) for key in keys)
+
+
+def _of_session(key: str) -> str:
+    try:
+        return check_property(key)
+    except FilterError as error:
+        raise Invalid(error.message, attr="breakdown") from error
 
 
 def _expressions(chosen: list[Any], project: InsightProject) -> tuple[RowExpression, ...]:

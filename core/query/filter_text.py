@@ -81,7 +81,7 @@ def _selector(selector: Selector) -> str:
 def _place(wanted: PropertyFilter, own: str) -> str:
     match wanted.type:
         case "session":
-            return f"session.{_name(wanted.key)}"
+            return _name(wanted.key) if own == "session" else f"session.{_name(wanted.key)}"
         case "element":
             return f"elements_chain_{'href' if wanted.key == 'href' else 'texts'}"
         case "event" if wanted.key == "distinct_id":

@@ -4,19 +4,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.api.errors import Invalid
+from core.query.filter_text import filter_text
 from core.query.filters import ALL_TIME, FilterReader, all_of
 from core.query.reading import Fields
 from core.query.runners.base import QueryContext
 from events.filters.errors import FilterError
-from events.filters.grammar import Filter, leaves, read_filters
-from events.filters.predicates import Between, Compares, Equals, IsSet, Predicate
-from events.filters.tree import FilterGroup, PropertyFilter
+from events.filters.event_clickhouse import session_condition
+from events.filters.grammar import leaves, read_filters
+from events.filters.tree import PropertyFilter
 from events.hogql import ast
 from events.hogql.substitution import HogQLFilters
 
 _ONLY_SESSIONS: Final = "Can only use session properties in a filter when selecting from only the sessions table."
 _NO_ACCOUNTS: Final = "Test accounts can only be left out of a SELECT from the events table."
-_NUMBERS: Final = "Sessions are filtered by numbers: exact, is_not, gt, gte, lt, lte, between, not_between."
 
 type Json = Any
 
@@ -75,36 +75,9 @@ class _Asked:
             return None
         if not all(isinstance(leaf, PropertyFilter) and leaf.type == "session" for leaf in leaves(wanted)):
             raise Invalid(_ONLY_SESSIONS, attr=self.attr)
-        return self._session(wanted)
 
-    def _session(self, wanted: Filter) -> ast.Expr:
-        """Return filters on sessions as HogQL: their rows are made by grouping, so no condition is on a stored row."""
-        if isinstance(wanted, FilterGroup):
-            members = tuple(map(self._session, wanted.values))
-            if len(members) <= 1:
-                return members[0] if members else ast.Constant(value=wanted.type == "AND")
-            return ast.Or(exprs=members) if wanted.type == "OR" else ast.And(exprs=members)
-        if not isinstance(wanted, PropertyFilter):
-            raise TypeError(wanted)
-        found = _compared(wanted.predicate, ast.Field(chain=(wanted.key,)))
-        if found is None:
-            raise Invalid(_NUMBERS, attr=self.attr)
-        return ast.Not(expr=found) if wanted.negated else found
+        def written(alias: str, person: str, parameters: dict[str, Any]) -> str:
+            del person
+            return session_condition(wanted, parameters, alias=alias)
 
-
-def _compared(predicate: Predicate, column: ast.Expr) -> ast.Expr | None:
-    """Return a comparison of a number, None for what numbers cannot be compared by."""
-    match predicate:
-        case IsSet():
-            return ast.Constant(value=True)
-        case Compares(ordering, bound, numeric=True):
-            return ast.CompareOperation(op=ordering, left=column, right=ast.Constant(value=float(bound)))
-        case Between(low, high, outside):
-            return ast.BetweenExpr(
-                expr=column, low=ast.Constant(value=float(low)), high=ast.Constant(value=float(high)), negated=outside
-            )
-        case Equals(forms):
-            texts = ast.Tuple(exprs=tuple(ast.Constant(value=form) for form in forms))
-            return ast.CompareOperation(op="in", left=ast.Call(name="toString", args=(column,)), right=texts)
-        case _:
-            return None
+        return ast.RowCondition(table="sessions", write=written, text=filter_text(wanted, own="session"))

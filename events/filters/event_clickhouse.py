@@ -5,29 +5,29 @@ or, where also one without a row would, all but those whose properties do not. N
 share one set, so a filter reads each place as seldom as its AND and OR allow.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from events.filters import elements
 from events.filters.clickhouse import Compiler
 from events.filters.selectors import Compound, Selector
-from events.filters.tree import Filter, FilterGroup, HogQLFilter, PropertyFilter, SelectorFilter, leaves
-from events.rows import clickhouse_time
-
-# What browsers' libraries let a session last.
-LONGEST_SESSION: Final = timedelta(days=1)
+from events.filters.sessions import Measured, expression, json_of, sessions, text_of
+from events.filters.tree import (
+    Filter,
+    FilterGroup,
+    HogQLFilter,
+    PropertyFilter,
+    SelectorFilter,
+    leaves,
+    property_keys,
+)
 
 _PERSONS: Final = "SELECT id FROM persons FINAL WHERE team_id = {team_id:Int64} AND NOT is_deleted AND "
 _GROUPS: Final = (
     "SELECT group_key FROM `groups` FINAL"
     " WHERE team_id = {{team_id:Int64}} AND group_type_index = {index} AND group_key != '' AND "
-)
-_SESSIONS: Final = (
-    "SELECT `$session_id` FROM ("
-    "SELECT `$session_id`, toString(dateDiff('second', min(timestamp), max(timestamp))) AS duration"
-    " FROM events WHERE team_id = {{team_id:Int64}} AND `$session_id` != ''{range} GROUP BY `$session_id`) WHERE "
 )
 _ELEMENT_NAMES: Final = {"text": "'text'", "href": "'href', 'attr__href'"}
 
@@ -52,6 +52,19 @@ class EventColumns:
 def event_condition(wanted: Filter, parameters: dict[str, Any], *, columns: EventColumns) -> str:
     """Return the condition on a row of `events`; its values go into `parameters`, where the caller puts `team_id`."""
     return _EventCompiler(parameters, columns).compile(wanted)
+
+
+def session_condition(wanted: Filter, parameters: dict[str, Any], *, alias: str) -> str:
+    """Return the condition on a session, for a SELECT of its events `alias` that groups them.
+
+    `wanted` is of filters on sessions alone.
+    """
+    # The expressions are long, so that each is written once.
+    keys = sorted(property_keys(wanted))
+    names = {key: f"column{number}" for number, key in enumerate(keys)}
+    found = _SessionCompiler(parameters, names).compile(wanted)
+    given = ", ".join(f"[{expression(key, alias)}]" for key in keys)
+    return f"arrayExists(({', '.join(names.values())}) -> {found}, {given})" if keys else found
 
 
 class _EventCompiler(Compiler):
@@ -96,23 +109,16 @@ class _EventCompiler(Compiler):
                 column, rows = f"{table}.`$group_{index}`", _GROUPS.format(index=index)
                 inner = Compiler(self.parameters, "properties", "''")
             case _:
-                column, rows = f"{table}.`$session_id`", _SESSIONS.format(range=self._range())
-                inner = _SessionCompiler(self.parameters, "''", "''")
+                column, rows = f"{table}.`$session_id`", self._sessions(wanted)
+                inner = _SessionCompiler(self.parameters, {key: f"s.`{key}`" for key in property_keys(wanted)})
         if _holds_for_missing(wanted):
             return f"({column} NOT IN ({rows}NOT {inner.compile(wanted)}))"
         return f"({column} IN ({rows}{inner.compile(wanted)}))"
 
-    def _range(self) -> str:
-        since, until = self._columns.since, self._columns.until
-        ends = [
-            f" AND timestamp {sign} {{{self.bind(clickhouse_time(end))}:DateTime64(6, 'UTC')}}"
-            for sign, end in (
-                (">=", since and since - LONGEST_SESSION),
-                ("<=", until and until + LONGEST_SESSION),
-            )
-            if end is not None
-        ]
-        return "".join(ends)
+    def _sessions(self, wanted: Filter) -> str:
+        within = Measured(self._columns.since, self._columns.until)
+        found = sessions(sorted(property_keys(wanted)), self.parameters, within)
+        return f"SELECT session_id FROM {found} AS s WHERE "  # noqa: S608 values are bound
 
     def _selected(self, selectors: Iterable[Selector]) -> str:
         any_of = " OR ".join(map(self._selects, selectors))
@@ -149,8 +155,15 @@ class _EventCompiler(Compiler):
 
 
 class _SessionCompiler(Compiler):
+    """`columns` are the expressions of the properties of a session."""
+
+    def __init__(self, parameters: dict[str, Any], columns: Mapping[str, str]) -> None:
+        super().__init__(parameters, "''", "''")
+        self._columns = columns
+
     def property(self, wanted: PropertyFilter) -> str:
-        return self.holds(wanted.predicate, raw="duration", string="duration")
+        column = self._columns[wanted.key]
+        return self.holds(wanted.predicate, raw=json_of(wanted.key, column), string=text_of(column))
 
 
 def _place(wanted: Filter) -> _Place | None:

@@ -7,7 +7,8 @@ sees them.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -19,6 +20,7 @@ from events.filters.operators import OPERATORS, Context, Operator, check_pattern
 from events.filters.predicates import Predicate
 from events.filters.row_expressions import RowExpression
 from events.filters.selectors import read_selector, tag_selector
+from events.filters.sessions import check_property
 from events.filters.tree import (
     EVERYTHING,
     NOTHING,
@@ -63,7 +65,6 @@ MAX_COHORT_ID: Final = 2**63 - 1
 MAX_GROUP_TYPE_INDEX: Final = 4
 
 COHORT_TYPES: Final = frozenset({"cohort", "static-cohort", "precalculated-cohort"})
-SESSION_KEYS: Final = frozenset({"$session_duration"})
 ELEMENT_TEXTS: Final = frozenset({"text", "href"})
 HOGQL: Final = "hogql"
 HOGQL_VALUE: Final = "hogql_value"
@@ -107,7 +108,9 @@ class _Reader:
             raise FilterError("The `type` of a filter group must be AND or OR.")
         if not isinstance(members, list):
             raise FilterError("The `values` of a filter group must be a list.")
-        return _joined("OR" if kind.upper() == "OR" else "AND", self.items(members, depth + 1))
+        with _at("values"):
+            found = self.items(members, depth + 1)
+        return _joined("OR" if kind.upper() == "OR" else "AND", found)
 
     def items(self, items: Sequence[object], depth: int) -> list[Filter | None]:
         """Return the members of a list."""
@@ -115,7 +118,11 @@ class _Reader:
             kept = [item for item in items if isinstance(item, Mapping) and (_is_group(item) or not self.ignores(item))]
             if len({_is_group(item) for item in kept}) > 1:
                 raise FilterError("Property list cannot contain both PropertyGroup and Property objects")
-        return [self.item(item, depth) for item in items]
+        found = []
+        for number, item in enumerate(items):
+            with _at(str(number)):
+                found.append(self.item(item, depth))
+        return found
 
     def ignores(self, item: Mapping[str, Any]) -> bool:
         """Tell whether this is a filter on nothing, which lists of filters on events may have (spec 3.5)."""
@@ -131,7 +138,8 @@ class _Reader:
         if kind in COHORT_TYPES:
             return _cohort_filter(item)
         if kind == HOGQL:
-            return HogQLFilter(self.expression(item["key"], kind))
+            with _at("key"):
+                return HogQLFilter(self.expression(item["key"], kind))
         if kind == self.scope:
             return self.property_filter(_key(item["key"]), item, kind)
         if self.scope == "event":
@@ -148,11 +156,8 @@ class _Reader:
             case "group":
                 index = _group_type_index(item.get("group_type_index"))
                 return self.property_filter(key, item, kind, group_type_index=index)
-            case "session" if key in SESSION_KEYS:
-                return self.property_filter(key, item, kind)
             case "session":
-                message = f"Sessions have no property {key[:100]!r} to filter on, only $session_duration."
-                raise FilterError(message)
+                return self.property_filter(check_property(key), item, kind)
             case "element" if key in ELEMENT_TEXTS:
                 return self.property_filter(key, item, kind)
             case "element":
@@ -250,6 +255,16 @@ def read_filters(
     else:
         raise FilterError("Filters must be a list, a group object or a map of keys to values.")
     return None if wanted == EVERYTHING else wanted
+
+
+@contextmanager
+def _at(name: str) -> Iterator[None]:
+    """Put a name before the path of what is wrong in the block."""
+    try:
+        yield
+    except FilterError as error:
+        error.path = (name, *error.path)
+        raise
 
 
 def _is_item(value: Mapping[str, Any]) -> bool:

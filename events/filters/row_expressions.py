@@ -1,10 +1,10 @@
 """HogQL expressions of a project's callers on a row of `events` or `persons`, ready to be written into statements."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from events.hogql import ast
-from events.hogql.compile import compile_query, compile_row_expr
+from events.hogql.compile import Aggregated, compile_aggregate_expr, compile_query, compile_row_expr
 from events.hogql.context import Context
 from events.hogql.errors import HogQLResolutionError
 from events.hogql.functions.registry import find
@@ -15,6 +15,8 @@ _TRUTHS: Final = frozenset({"Boolean", "Integer", "Float", "Decimal", "Unknown"}
 _AGGREGATION: Final = "Aggregations and window functions cannot be used in an expression on one row"
 _TOO_DEEP: Final = "The expression is nested too deeply"
 _STAR: Final = "* cannot be used here"
+_NUMBERS: Final = _TRUTHS
+_NO_NUMBER: Final = "The aggregation must be a number, and is of the type {kind}."
 _NO_TRUTH: Final = "The expression must be true or false, and is of the type {kind}."
 
 
@@ -81,6 +83,30 @@ class RowExpression:
 
     def _compiled(self, parameters: dict[str, Any], alias: str, person_id: str) -> tuple[str, Type]:
         return compile_row_expr(self.node, self.context, parameters, alias=alias, person_id=person_id)
+
+
+@dataclass(frozen=True, slots=True)
+class EventsAggregate:
+    """An aggregation of events in the project where it was read: equal to another of the same text.
+
+    Statements that it is written into are the query user's.
+    """
+
+    text: str
+    node: ast.Expr = field(compare=False, repr=False)
+    context: Context = field(compare=False, repr=False)
+
+    def check(self) -> None:
+        """Raise HogQLError for what is wrong, also for what is no number."""
+        self.written({}, alias="e", person_id="e.person_id")
+
+    def written(self, parameters: dict[str, Any], *, alias: str, person_id: str) -> Aggregated:
+        """Return the aggregation of the events `alias`, whose SQL is a Float64 that may be NULL. Raises HogQLError."""
+        found = compile_aggregate_expr(self.node, self.context, parameters, alias=alias, person_id=person_id)
+        if found.type.kind not in _NUMBERS:
+            message = _NO_NUMBER.format(kind=found.type.kind)
+            raise HogQLResolutionError(message, start=self.node.start, end=self.node.end)
+        return replace(found, sql=f"toFloat64({found.sql})")
 
 
 _PERSONS: Final = ast.JoinExpr(table=ast.Field(chain=("persons",)))

@@ -19,8 +19,8 @@ class PropertyFilter:
     """A predicate on the value under one key; `negated` turns it round, so that a missing value passes.
 
     `type` says whose property it is: the event's (the key `distinct_id` is the event's own), the person's, that of
-    the event's group of `group_type_index`, the session's (`$session_duration`, seconds), or of one of the elements
-    of the event's chain (`text`, `href`), any of which may satisfy the predicate.
+    the event's group of `group_type_index`, the session's (a column of HogQL's `sessions`), or of one of the
+    elements of the event's chain (`text`, `href`), any of which may satisfy the predicate.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""The values that a trend's events are broken down by: properties of events, persons and groups, bins of numbers."""
+"""The values that a trend's events are broken down by: properties of events and of what they belong to, bins."""
 # ruff: noqa: S608 values are bound
 
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,11 @@ from typing import Final, Literal
 
 from events.filters.forms import comparison_form, literal, text_form
 from events.filters.row_expressions import RowExpression
+from events.filters.sessions import text_of
 from events.filters.values import LONGEST_NUMBER, NUMBER_PATTERN
 from events.insights.source import Source
 
-type Place = Literal["event", "person", "group"]
+type Place = Literal["event", "person", "group", "session"]
 
 MISSING: Final = "$$_posthog_breakdown_null_$$"
 """The value of events without one: the property is missing, null or the empty text."""
@@ -25,6 +26,9 @@ _GROUPS: Final = """
         SELECT group_key{listed} FROM `groups` FINAL
         WHERE team_id = {{team_id:Int64}} AND group_type_index = {index} AND group_key != ''
     ) AS g{index} ON g{index}.group_key = v.by_group{index}"""
+_SESSIONS: Final = (
+    "\n    LEFT ANY JOIN (SELECT session_id{listed} FROM {rows} AS c) AS s ON s.session_id = v.by_session"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +79,15 @@ def columns_of(values: Values, source: Source) -> dict[str, str]:
                 found["by_person"] = source.person_id
             case "group":
                 found[f"by_group{one.group_type_index}"] = f"e.`$group_{one.group_type_index}`"
+            case "session":
+                found["by_session"] = "e.`$session_id`"
     return found
 
 
 def valued(values: Values, source: Source, events: str, kept: Sequence[str]) -> str:
     """Return a SELECT of `kept` and `value` over a SELECT of events with `columns_of`."""
     names = ", ".join(kept)
-    given = ", ".join(_text(one, number) for number, one in enumerate(values.dimensions))
-    own = f"SELECT {names}, [{given}] AS own FROM ({events}) AS v{_joins(values, source)}"
+    own = own_values(values, source, events, kept)
     single = len(values.dimensions) == 1
     nothing = f"own = [{literal(MISSING)}]"
     frequent = (
@@ -92,6 +97,12 @@ def valued(values: Values, source: Source, events: str, kept: Sequence[str]) -> 
     stays = f"own IN ({frequent}){f' OR {nothing}' if single else ''}"
     others = f"arrayMap(o -> {literal(OTHER)}, own)"
     return f"SELECT {names}, if({stays}, own, {others}) AS value FROM ({own})"
+
+
+def own_values(values: Values, source: Source, events: str, kept: Sequence[str]) -> str:
+    """Return a SELECT of `kept` and `own`, the value before any is OTHER, over a SELECT of events with `columns_of`."""
+    given = ", ".join(_text(one, number) for number, one in enumerate(values.dimensions))
+    return f"SELECT {', '.join(kept)}, [{given}] AS own FROM ({events}) AS v{_joins(values, source)}"
 
 
 def frequent_values(values: Values, source: Source, events: str) -> list[tuple[str, ...]]:
@@ -141,17 +152,24 @@ def _own(one: Dimension, properties: str, source: Source, *, column: str = "") -
         within = f"arrayFirstIndex((l, h) -> n >= l AND n < h, {bins})"
         name = f"if(isNull(n), '', {names}[{within}])"
         return f"arrayMap(n -> assumeNotNull({name}), [{_own_number(one, properties, source)}])[1]"
-    if one.expression is not None:
-        return f"arrayMap(t -> {text_form('t')}, [{source.word(one.expression)}])[1]"
+    if (word := _word(one, source)) is not None:
+        return f"arrayMap(t -> {text_form('t')}, [{word}])[1]"
     if one.key == "distinct_id" and column:
         return column
     return f"ifNull({comparison_form(f'JSONExtractRaw({properties}, {bind(one.key)})', documents=False)}, '')"
 
 
 def _own_number(one: Dimension, properties: str, source: Source) -> str:
-    if one.expression is not None:
-        return f"arrayMap(t -> {_number('t')}, [{source.word(one.expression)}])[1]"
+    if (word := _word(one, source)) is not None:
+        return f"arrayMap(t -> {_number('t')}, [{word}])[1]"
     return number_of(properties, source.statement.bind(one.key))
+
+
+def _word(one: Dimension, source: Source) -> str | None:
+    """Return the value as text where it is not under a key of JSON."""
+    if one.expression is not None:
+        return source.word(one.expression)
+    return text_of(f"c.`{one.key}`") if one.place == "session" else None
 
 
 def _text(one: Dimension, number: int) -> str:
@@ -163,8 +181,11 @@ def _text(one: Dimension, number: int) -> str:
 
 
 def _column(one: Dimension, number: int) -> str:
-    table = {"event": "v", "person": "p", "group": f"g{one.group_type_index}"}[one.place]
-    return f"{table}.own{number}"
+    return f"{_table(one)}.own{number}"
+
+
+def _table(one: Dimension) -> str:
+    return {"event": "v", "person": "p", "group": f"g{one.group_type_index}", "session": "s"}[one.place]
 
 
 def _joins(values: Values, source: Source) -> str:
@@ -174,12 +195,14 @@ def _joins(values: Values, source: Source) -> str:
     }
     for number, one in enumerate(values.dimensions):
         if one.place != "event":
-            table = "p" if one.place == "person" else f"g{one.group_type_index}"
-            listed.setdefault(table, []).append(f", {_own(one, 'properties', source)} AS own{number}")
+            listed.setdefault(_table(one), []).append(f", {_own(one, 'properties', source)} AS own{number}")
     joins = []
     for table, columns in listed.items():
         if table == "p":
             joins.append(_PERSONS.format(listed="".join(columns)))
+        elif table == "s":
+            keys = dict.fromkeys(one.key for one in values.dimensions if one.place == "session")
+            joins.append(_SESSIONS.format(listed="".join(columns), rows=source.sessions(keys)))
         else:
             joins.append(_GROUPS.format(listed="".join(columns), index=of_groups[table]))
     return "".join(joins)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from events.filters.sessions import text_of
 from events.insights.entities import Entity
 from events.insights.funnel_query import EVERYBODY, OTHER, Breakdown, FunnelQuery
 from events.insights.source import Source
@@ -19,6 +20,8 @@ _GROUPS: Final = """
         SELECT group_key, {found} AS found FROM `groups` FINAL
         WHERE team_id = {{team_id:Int64}} AND group_type_index = {index}
     ) AS p ON p.group_key = v.joined"""
+_SESSIONS: Final = """
+    LEFT ANY JOIN (SELECT session_id, {found} AS found FROM {rows} AS s) AS p ON p.session_id = v.joined"""
 _COHORTS: Final = """
     LEFT ANY JOIN (
         SELECT person_id, groupUniqArray([toString(cohort_id)]) AS found FROM cohort_people FINAL
@@ -97,12 +100,21 @@ def considered(
 
 
 def _joined(breakdown: Breakdown, source: Source) -> str:
-    return f"e.`$group_{breakdown.group_type_index}`" if breakdown.type == "group" else source.person_id
+    match breakdown.type:
+        case "group":
+            return f"e.`$group_{breakdown.group_type_index}`"
+        case "session":
+            return "e.`$session_id`"
+        case _:
+            return source.person_id
 
 
 def _join(breakdown: Breakdown, source: Source) -> str:
     if breakdown.type in _OF_EVENT:
         return ""
+    if breakdown.type == "session":
+        found = f"[{', '.join(text_of(f's.`{key}`') for key in breakdown.keys)}]"
+        return _SESSIONS.format(found=found, rows=source.sessions(breakdown.keys))
     found = _texts("properties", breakdown, source)
     if breakdown.type == "person":
         return _PERSONS.format(found=found)

@@ -12,8 +12,10 @@ from typing import Final
 
 from events.filters.event_clickhouse import EventColumns, event_condition
 from events.filters.grammar import Filter
-from events.filters.row_expressions import RowExpression
+from events.filters.row_expressions import EventsAggregate, RowExpression
+from events.filters.sessions import Measured, sessions
 from events.filters.tree import has_hogql
+from events.hogql.compile import Aggregated
 from events.insights.entities import Entity, event_names
 from events.insights.statement import Statement, look_up
 from events.rows import clickhouse_time
@@ -58,10 +60,12 @@ class Owner:
 class EventScope:
     """Which events of a team are considered, and for whom.
 
-    `since` and `until` are aware and both included; None sets no bound. `timezone` is the project's, for calendar
-    arithmetic. `filter` joins the global filter, test accounts and search. With `group_type_index` the actors are
-    groups of that type, and events without one do not count. `sampling` is a share from 0 to 1. `waiting` are owners
-    that ClickHouse does not know yet; together they must fit one parameter (`client.LONGEST_PARAMETER_BYTES`).
+    `since` and `until` are aware and both included; None sets no bound. Sessions are measured in that range, or, for a
+    part of another scope, in the range `measured` of that: both must say the same of a session. `timezone` is the
+    project's, for calendar arithmetic. `filter` joins the global filter, test accounts and search. With
+    `group_type_index` the actors are groups of that type, with `actor_value` they are the texts of an expression's
+    values; events without one do not count. `sampling` is a share from 0 to 1. `waiting` are owners that ClickHouse
+    does not know yet; together they must fit one parameter (`client.LONGEST_PARAMETER_BYTES`).
     """
 
     team_id: int
@@ -72,6 +76,13 @@ class EventScope:
     group_type_index: int | None = None
     sampling: float | None = None
     waiting: tuple[Owner, ...] = ()
+    actor_value: RowExpression | None = None
+    measured: Measured | None = None
+
+    @property
+    def sessions(self) -> Measured:
+        """Return the range in which sessions are measured."""
+        return self.measured or Measured(self.since, self.until)
 
 
 class Source:
@@ -85,8 +96,8 @@ class Source:
         self._joined = bool(scope.waiting) or bool(look_up(_HAS_OVERRIDES, {"team_id": scope.team_id}))
         self.person_id: Final = _OWNER if self._joined else "e.person_id"
         """An expression: the UUID of the person that owns the event."""
-        self.actor: Final = self.person_id if scope.group_type_index is None else f"e.`$group_{scope.group_type_index}`"
-        """An expression: the person's UUID, or the group's key."""
+        self.actor: Final = self._actor()
+        """An expression: the person's UUID, the group's key, or the text of a value."""
 
     def condition(self, entity: Entity) -> str:
         """Return an expression that is 1 for the events that an entity counts, else 0."""
@@ -108,13 +119,23 @@ class Source:
             return "1"
         if has_hogql(wanted):
             self.statement.foreign = True
-        columns = EventColumns("e", self.person_id, since=self.scope.since, until=self.scope.until)
+        within = self.scope.sessions
+        columns = EventColumns("e", self.person_id, since=within.since, until=within.until)
         return event_condition(wanted, self.statement.parameters, columns=columns)
 
     def word(self, expression: RowExpression) -> str:
         """Return the SQL of an expression's value as text, empty where it has none."""
         self.statement.foreign = True
         return expression.word(self.statement.parameters, alias="e", person_id=self.person_id)
+
+    def sessions(self, keys: Iterable[str]) -> str:
+        """Return a SELECT, in parentheses, of `session_id` and these properties of the sessions of the scope."""
+        return sessions(keys, self.statement.parameters, self.scope.sessions)
+
+    def aggregated(self, aggregate: EventsAggregate) -> Aggregated:
+        """Return an aggregation for a SELECT around `select`, which must give its columns."""
+        self.statement.foreign = True
+        return aggregate.written(self.statement.parameters, alias="e", person_id=self.person_id)
 
     def select(self, columns: Mapping[str, str], *, entities: Iterable[Entity] | None = None, where: str = "1") -> str:
         """Return a SELECT of `actor`, `ts` (the event's timestamp) and `columns` (name to expression).
@@ -131,7 +152,7 @@ class Source:
             *([f"e.timestamp <= {bind(clickhouse_time(scope.until), "DateTime64(6, 'UTC')")}"] if scope.until else []),
             *([f"e.event IN {bind(names, 'Array(String)')}"] if names is not None else []),
             *([_LIVING] if self._joined else []),
-            *(["actor != ''"] if scope.group_type_index is not None else []),
+            *(["actor != ''"] if self.actor != self.person_id else []),
             *([self._sample(scope.sampling)] if scope.sampling is not None else []),
             *([self.filtered(scope.filter)] if scope.filter is not None else []),
             *([where] if where != "1" else []),
@@ -141,6 +162,12 @@ class Source:
             f"SELECT {self.actor} AS actor, e.timestamp AS ts{', ' if listed else ''}{listed}"  # noqa: S608 values are bound
             f" FROM events AS e{self._owners()} WHERE {' AND '.join(conditions)}"
         )
+
+    def _actor(self) -> str:
+        if self.scope.actor_value is not None:
+            return self.word(self.scope.actor_value)
+        index = self.scope.group_type_index
+        return self.person_id if index is None else f"e.`$group_{index}`"
 
     def _owners(self) -> str:
         if not self._joined:

@@ -155,6 +155,27 @@ class RowFields:
         raise HogQLResolutionError("This expression cannot use fields of other tables.")
 
 
+class GatheredFields(RowFields):
+    """Fields of a row for a SELECT around the one that has it: `columns` are what that must give, name to expression.
+
+    Their names are our own and begin with `row_`.
+    """
+
+    def __init__(self, table: Table, context: Context, *, alias: str, person_id: str | None = None) -> None:
+        """Begin without columns."""
+        super().__init__(table, context, alias=alias, person_id=person_id)
+        self.columns: Final[dict[str, str]] = {}
+
+    def field(self, chain: Chain) -> FieldRef | None:
+        """Return the column of a chain of names, and have it given; None if there is no such field."""
+        found = self._find(chain)
+        if found is None:
+            return None
+        name = f"`row_{found.name}`"
+        self.columns[name] = found.sql
+        return _ref(chain, found, name)
+
+
 class TableSource(RowFields):
     """One reference to a table in FROM. Ask for fields first, for `sql()` last."""
 
@@ -189,8 +210,11 @@ class TableSource(RowFields):
         return _ref(chain, found, f"`{found.name}`")
 
     def condition(self, wanted: RowCondition) -> str:
-        """Return the quoted name of a column that is 1 for the rows that satisfy a condition of the API, else 0."""
-        if wanted.table != self.table.name or self.table.group_by:
+        """Return the quoted name of a column that is 1 for the rows that satisfy a condition of the API, else 0.
+
+        Of a table that groups, the condition is written for its aggregations.
+        """
+        if wanted.table != self.table.name:
             message = f"These filters cannot be used on the table `{self.table.name}`."
             raise HogQLResolutionError(message)
         sql = wanted.write(self.alias, _PERSON, self._parameters)

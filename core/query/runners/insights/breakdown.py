@@ -16,7 +16,9 @@ from core.insights.project import InsightProject
 from core.query.reading import BadNode, Fields
 from core.query.runners.insights.common import refuse, unsupported
 from core.tenancy.statements import fetch_rows
+from events.filters.errors import FilterError
 from events.filters.grammar import HOGQL, HOGQL_VALUE, MAX_KEY_LENGTH, Filter
+from events.filters.sessions import check_property
 from events.filters.values import NUMBER_PATTERN
 from events.insights.breakdowns import MISSING, OTHER, Bins, Dimension, Place, Values
 
@@ -31,14 +33,14 @@ NAMES: Final = (
     "breakdown_hide_other_aggregation",
     "breakdown_path_cleaning",
 )
-PLACES: Final = ("event", "person", "group")
+PLACES: Final = ("event", "person", "group", "session")
 EVERYBODY: Final = "all"
 DEFAULT_LIMIT: Final = 25
 MAX_LIMIT: Final = 1000
 MAX_DIMENSIONS: Final = 3
 MAX_COHORTS: Final = 25
 MAX_BINS: Final = 100
-_TYPES: Final = (*PLACES, "cohort", "session", "hogql", "event_metadata", "data_warehouse",
+_TYPES: Final = (*PLACES, "cohort", "hogql", "event_metadata", "data_warehouse",
                  "data_warehouse_person_property", "revenue_analytics", "element")  # fmt: skip
 _COHORTS: Final[LiteralString] = "SELECT id, name FROM core_cohort WHERE team_id = %s AND id = ANY(%s) AND NOT deleted"
 # So that the largest number lies in the last bin, whose high end is outside.
@@ -222,6 +224,11 @@ def _dimension(fields: Fields, kind: str, key: object, project: InsightProject, 
     if kind == HOGQL:
         expression = read_expression(text, team_id=project.team_id, attr=fields.attr(name))
         return Dimension("event", text, normalize_url=normalize, expression=expression)
+    if kind == "session":
+        try:
+            check_property(text)
+        except FilterError as error:
+            raise Invalid(error.message, attr=fields.attr(name)) from error
     return Dimension(cast("Place", kind), text, index if kind == "group" else None, normalize)
 
 
