@@ -21,7 +21,12 @@ INSIGHT_KINDS: Final = ("InsightActorsQuery", "FunnelsActorsQuery", "StickinessA
 KINDS: Final = ("HogQLQuery", *INSIGHT_KINDS)
 VALUES: Final = ("event_count", "value_at_data_point")
 """What the value of an actor of an insight is called."""
+APPEARANCES: Final = ("appearances", "appearance_intervals")
+"""What the periods are called in which an actor of retention appeared, each by its distance from that of the row."""
 _ID_ALIASES: Final = frozenset({"actor_id", "person_id", "group_key"})
+_NOBODY: Final = (
+    "Not supported: persons of a funnel whose actors are values of HogQL. A FunnelsActorsQuery alone lists the values."
+)
 _ALWAYS: Final = DateRange(EARLIEST, LATEST)
 
 type Json = Any
@@ -49,6 +54,11 @@ class InsightSource:
     def group_type_index(self) -> int | None:
         """Return the type of the actors, None for persons."""
         return self.point.group_type_index
+
+    @property
+    def periods(self) -> tuple[str, ...]:
+        """Return the names of the columns for each period of retention, none for other insights."""
+        return self.point.periods
 
     def page(self, context: QueryContext, *, limit: int, offset: int) -> Sequence[ActorRow]:
         """Return some of the actors, those with the largest values first."""
@@ -90,6 +100,8 @@ def read_source(fields: Fields, context: QueryContext, *, recordings: bool) -> A
         query = read_statement(node, context, path=[str(part) for part in path]).query
         return HogQLSource(query, id_column(query))
     point = read_actors(node, context, path=path)
+    if point.of_values:
+        raise Invalid(_NOBODY, attr="__".join(map(str, (*path, "source", "funnelsFilter", "funnelAggregateByHogQL"))))
     return InsightSource(point, recordings or Fields(node, path).flag("includeRecordings"))
 
 
@@ -117,19 +129,53 @@ def _name(expr: ast.Expr) -> str | None:
     return None
 
 
-def rows_query(rows: Sequence[ActorRow]) -> ast.SelectQuery:
-    """Return a query that gives actors and their values: `actor_id`, `event_count`, `value_at_data_point`."""
-    values = [None if row.value is None else float(row.value) for row in rows]
-    listed = ast.Call(
-        name="arrayZip",
-        args=(ast.Constant(value=[row.actor for row in rows]), ast.Constant(value=values)),
-    )
+def rows_query(rows: Sequence[ActorRow], periods: Sequence[str] = ()) -> ast.SelectQuery:
+    """Return a query that gives actors and their values: `actor_id`, `event_count`, `value_at_data_point`.
+
+    With `periods`, it has APPEARANCES and a column of 1 or 0 for each period too.
+    """
+    # Lists without members have no types.
+    where = None if rows else ast.Constant(value=False)
+    rows = rows or [ActorRow("")]
+    lists: list[list[Any]] = [
+        [row.actor for row in rows],
+        [None if row.value is None else float(row.value) for row in rows],
+    ]
+    if periods:
+        # As texts of ones and zeros: a list of lists would be a value for each member.
+        lists.append([_ones(row) for row in rows])
+    listed = ast.Call(name="arrayZip", args=tuple(ast.Constant(value=one) for one in lists))
     unnested = ast.SelectQuery(select=(ast.Alias(alias="row", expr=ast.Call(name="arrayJoin", args=(listed,))),))
-    members = [("actor_id", 1), *((name, 2) for name in VALUES)]
+    members = [("actor_id", _member(1)), *((name, _member(2)) for name in VALUES)]
+    if periods:
+        members += [(name, _distances(len(periods))) for name in APPEARANCES]
+        members += [(name, _appeared(ast.Constant(value=number))) for number, name in enumerate(periods)]
     return ast.SelectQuery(
-        select=tuple(
-            ast.Alias(alias=name, expr=ast.TupleAccess(tuple=ast.Field(chain=("row",)), index=number))
-            for name, number in members
-        ),
+        select=tuple(ast.Alias(alias=name, expr=expr) for name, expr in members),
         select_from=ast.JoinExpr(table=unnested, alias="rows"),
+        where=where,
     )
+
+
+def _ones(row: ActorRow) -> str:
+    there = set(row.appearances)
+    return "".join("1" if number in there else "0" for number in range(max(there, default=-1) + 1))
+
+
+def _member(index: int) -> ast.Expr:
+    return ast.TupleAccess(tuple=ast.Field(chain=("row",)), index=index)
+
+
+def _distances(length: int) -> ast.Expr:
+    numbers = ast.Call(name="range", args=(ast.Constant(value=length),))
+    is_one = ast.CompareOperation(op="==", left=_digit(ast.Field(chain=("d",))), right=ast.Constant(value="1"))
+    return ast.Call(name="arrayFilter", args=(ast.Lambda(args=("d",), expr=is_one), numbers))
+
+
+def _appeared(number: ast.Expr) -> ast.Expr:
+    return ast.Call(name="toIntOrZero", args=(_digit(number),))
+
+
+def _digit(number: ast.Expr) -> ast.Expr:
+    place = ast.ArithmeticOperation(op="+", left=number, right=ast.Constant(value=1))
+    return ast.Call(name="substring", args=(_member(3), place, ast.Constant(value=1)))

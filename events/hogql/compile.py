@@ -1,19 +1,25 @@
 """HogQL's tree to ClickHouse's SQL with bound parameters: the door to the compiler."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from events.hogql import ast
 from events.hogql.compiler import selects
 from events.hogql.compiler.expressions import HANDLERS
-from events.hogql.compiler.rows import row_value
+from events.hogql.compiler.rows import aggregate_value, row_value
 from events.hogql.compiler.scope import Scope
 from events.hogql.compiler.statement import Statement
+from events.hogql.compiler.ungrouped import in_grouped_subquery, ungrouped
 from events.hogql.context import Context
 from events.hogql.errors import HogQLResolutionError
+from events.hogql.tables.registry import TABLES
+from events.hogql.tables.source import GatheredFields
 from events.hogql.types import Type
 
 _TOO_DEEP = "The query is nested too deeply"
+_NOT_GROUPED = "not_an_aggregate"
+_NOT_GROUPED_SAID = "A column is neither in GROUP BY nor inside an aggregation."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,19 @@ def compile_query(query: ast.Query, context: Context) -> Compiled:
     )
 
 
+def not_grouped(query: ast.Query, context: Context, column: str) -> HogQLResolutionError | None:
+    """Return the error, with its place, for a column of the compiled query that ClickHouse says is not grouped.
+
+    None where all that the column stands for is grouped by an expression with a subquery, as ClickHouse has failed to
+    see; an error without a place where the column is nothing that the caller wrote.
+    """
+    found = ungrouped(query, context, column)
+    if found is None:
+        return None if in_grouped_subquery(query) else HogQLResolutionError(_NOT_GROUPED_SAID, code=_NOT_GROUPED)
+    message = f"Column '{found.name}' is neither in GROUP BY nor inside an aggregation."
+    return HogQLResolutionError(message, start=found.node.start, end=found.node.end, code=_NOT_GROUPED)
+
+
 def compile_row_expr(  # noqa: PLR0913 what the other statement knows of its row
     expr: ast.Expr,
     context: Context,
@@ -67,3 +86,34 @@ def compile_row_expr(  # noqa: PLR0913 what the other statement knows of its row
     except RecursionError:
         raise HogQLResolutionError(_TOO_DEEP) from None
     return value.sql, value.type
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregated:
+    """An aggregation over rows that someone else's SELECT gives with `columns`, name to expression on the row."""
+
+    sql: str
+    type: Type
+    columns: Mapping[str, str]
+
+
+def compile_aggregate_expr(
+    expr: ast.Expr,
+    context: Context,
+    parameters: dict[str, Any],
+    *,
+    alias: str = "e",
+    person_id: str | None = None,
+) -> Aggregated:
+    """Compile an aggregation of events, which someone else's SELECT has under `alias`, for a SELECT around that one.
+
+    Values are bound as `compile_row_expr` does. What is no aggregation, fields outside of aggregations, and fields that
+    need another table, are a HogQLResolutionError; subqueries are guarded like any query.
+    """
+    statement = Statement(context, HANDLERS, parameters)
+    fields = GatheredFields(TABLES["events"], context, alias=alias, person_id=person_id)
+    try:
+        value = aggregate_value(statement, expr, fields, person_id)
+    except RecursionError:
+        raise HogQLResolutionError(_TOO_DEEP) from None
+    return Aggregated(value.sql, value.type, fields.columns)

@@ -30,6 +30,10 @@ class RetentionQuery:
     periods from there on, at least one. With `first_time` an actor's first target event ever is its only one.
     `breakdown` is the filter that a target event passes when it has the row's values: the row is then all of those,
     whatever their period.
+
+    Whole tables alone know the rest: how many returning events a period must have, `minimum_occurrences`; `brackets`,
+    the last distances of columns that stand for several periods after the first one, rising; and `cumulative`, by
+    which an actor counts as there until its last return.
     """
 
     scope: EventScope
@@ -40,6 +44,9 @@ class RetentionQuery:
     returning: Entity
     first_time: bool = False
     breakdown: Filter | None = None
+    minimum_occurrences: int = 1
+    brackets: tuple[int, ...] = ()
+    cumulative: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,12 @@ class MatchedEvent:
 
 @dataclass(frozen=True, slots=True)
 class ActorRow:
-    """One actor: a person's UUID as text, or a group's key. `events` is filled when recordings are asked for."""
+    """One actor: a person's UUID as text, or a group's key. `events` is filled when recordings are asked for.
+
+    `appearances` are those of retention: how many periods after that of the row the actor was there, 0 first.
+    """
 
     actor: str
     value: float | None = None
     events: tuple[MatchedEvent, ...] = ()
+    appearances: tuple[int, ...] = ()

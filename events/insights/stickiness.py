@@ -1,8 +1,8 @@
-"""The actors that were active in exactly so many intervals (insight_actors.md section 8)."""
+"""The actors that were active in so many intervals (insight_actors.md section 8)."""
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, Literal
 
 from events.insights.entities import Entity
 from events.insights.intervals import SUNDAY, Interval, start_of
@@ -16,12 +16,26 @@ _BITS: Final = (64, 128, 256)
 _SHORTEST: Final = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=28)}
 
 
+type Operator = Literal["exact", "gte", "lte"]
+OPERATORS: Final[tuple[Operator, ...]] = ("exact", "gte", "lte")
+_SIGNS: Final[dict[Operator, str]] = {"exact": "=", "gte": ">=", "lte": "<="}
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """How many events an actor must have in an interval, at least one, for it to count."""
+
+    operator: Operator
+    value: int
+
+
 @dataclass(frozen=True, slots=True)
 class StickinessQuery:
     """One series over the events of a scope, whose dates are both set.
 
-    Wanted is who has events in exactly `intervals` different intervals of the project's time zone; weeks start on
-    `week_start` (0 Sunday, 1 Monday).
+    Wanted is who has events in `intervals` different intervals of the project's time zone, by `operator`; weeks start
+    on `week_start` (0 Sunday, 1 Monday). With `starts` the intervals are those that begin there, which are aware, in
+    order, and the first no later than the first event. With `criteria` those intervals alone count that meet them.
     """
 
     scope: EventScope
@@ -29,21 +43,40 @@ class StickinessQuery:
     interval: Interval
     intervals: int
     week_start: int = SUNDAY
+    operator: Operator = "exact"
+    criteria: Criteria | None = None
+    starts: tuple[datetime, ...] = ()
 
 
 def stickiness_page(query: StickinessQuery, *, limit: int, offset: int) -> list[ActorRow]:
-    """Return these actors in the order of their keys; nobody for 0 intervals. Raises what `Statement.rows` raises."""
-    if query.intervals < 1:
+    """Return these actors, all active at least once, in the order of their keys. Raises what `Statement.rows` does."""
+    if query.intervals < 1 and query.operator != "gte":
         return []
     statement = Statement()
-    source = Source(query.scope, statement)
-    events = source.select({}, entities=[query.entity], where=source.condition(query.entity))
     rows = statement.rows(
-        f"SELECT toString(actor) AS key FROM ({events}) GROUP BY actor"  # noqa: S608 values are bound
-        f" HAVING {active_intervals(query, statement)} = {statement.bind(query.intervals)}"
+        f"SELECT toString(actor) AS key FROM ({active_actors(query, statement)})"  # noqa: S608 values are bound
+        f" WHERE active {_SIGNS[query.operator]} {statement.bind(query.intervals)}"
         f" ORDER BY key LIMIT {statement.bind(limit)} OFFSET {statement.bind(offset)}"
     )
     return [ActorRow(actor) for (actor,) in rows]
+
+
+def active_actors(query: StickinessQuery, statement: Statement) -> str:
+    """Return a SELECT of each actor and in how many intervals it was `active`, if in any."""
+    source = Source(query.scope, statement)
+    events = source.select({}, entities=[query.entity], where=source.condition(query.entity))
+    if query.criteria is None and not query.starts:
+        active = active_intervals(query, statement)
+        return f"SELECT actor, toInt64({active}) AS active FROM ({events}) GROUP BY actor"  # noqa: S608 values are bound
+    if query.starts:
+        starts = statement.bind([int(start.timestamp()) for start in query.starts], "Array(Int64)")
+        start = f"roundDown(toUnixTimestamp64Second(ts), {starts})"
+    else:
+        start = start_of("ts", query.interval, query.scope.timezone, statement, week_start=query.week_start)
+    wanted = Criteria("gte", 1) if query.criteria is None else query.criteria
+    met = f"count() {_SIGNS[wanted.operator]} {statement.bind(wanted.value)}"
+    intervals = f"SELECT actor, {start} AS start FROM ({events}) GROUP BY actor, start HAVING {met}"  # noqa: S608 values are bound
+    return f"SELECT actor, toInt64(count()) AS active FROM ({intervals}) GROUP BY actor"  # noqa: S608 values are bound
 
 
 def active_intervals(query: StickinessQuery, statement: Statement) -> str:

@@ -1,9 +1,8 @@
 """How many actors were active in how many intervals (insight_actors.md section 8)."""
 # ruff: noqa: S608 values are bound
 
-from events.insights.source import Source
 from events.insights.statement import Statement
-from events.insights.stickiness import StickinessQuery, active_intervals
+from events.insights.stickiness import StickinessQuery, active_actors
 
 
 def stickiness_counts(query: StickinessQuery) -> dict[int, int]:
@@ -12,7 +11,4 @@ def stickiness_counts(query: StickinessQuery) -> dict[int, int]:
     `query.intervals` says nothing here. Raises what `Statement.rows` raises.
     """
     statement = Statement()
-    source = Source(query.scope, statement)
-    events = source.select({}, entities=[query.entity], where=source.condition(query.entity))
-    active = f"SELECT actor, toInt64({active_intervals(query, statement)}) AS active FROM ({events}) GROUP BY actor"
-    return dict(statement.rows(f"SELECT active, count() FROM ({active}) GROUP BY active"))
+    return dict(statement.rows(f"SELECT active, count() FROM ({active_actors(query, statement)}) GROUP BY active"))

@@ -1,10 +1,12 @@
 """The data points of a trend: what a series comes to in every interval, for every value of its breakdown."""
 # ruff: noqa: S608 values are bound
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from events.filters.row_expressions import EventsAggregate
 from events.insights.breakdowns import Dimension, Values, columns_of, frequent_values, number_ends, number_of, valued
 from events.insights.entities import Entity
 from events.insights.intervals import SUNDAY, Interval, start_of
@@ -37,6 +39,7 @@ class SeriesQuery:
     `interval` None gives one data point for the whole range. `reaches` are set where the intervals overlap, as those
     of weekly active actors do: an event counts in all that reach it, for maths that count actors alone.
     `first_only` counts each actor in its first interval and in no other. `math_property` is needed by PROPERTY_MATHS.
+    An `aggregate` takes the place of the math.
     """
 
     scope: EventScope
@@ -47,6 +50,7 @@ class SeriesQuery:
     values: Values | None = None
     reaches: tuple[Reach, ...] = ()
     first_only: bool = False
+    aggregate: EventsAggregate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,11 @@ def trends_points(query: SeriesQuery) -> list[Point]:
     """Return the data points that have events, in no order. Raises what `Statement.rows` raises."""
     statement = Statement()
     source = Source(query.scope, statement)
-    events = _in_intervals(query, statement, _events(query, source))
-    rows = statement.rows(_grouped(query, events))
+    if query.aggregate is None:
+        events = _in_intervals(query, statement, _events(query, source, _of_math(query, source)))
+        rows = statement.rows(_grouped(query, events))
+    else:
+        rows = statement.rows(_aggregated(query, query.aggregate, source))
     return [Point(int(start), tuple(value), number) for start, value, number in rows]
 
 
@@ -87,15 +94,17 @@ def _selected(query: SeriesQuery, source: Source, columns: dict[str, str]) -> st
     return source.select(columns, entities=[query.entity], where=source.condition(query.entity))
 
 
-def _events(query: SeriesQuery, source: Source) -> str:
-    """Return a SELECT of a row for each event: actor, ts, what the math needs, the start of its interval, value."""
-    statement = source.statement
+def _of_math(query: SeriesQuery, source: Source) -> dict[str, str]:
     math = query.entity.math
-    columns: dict[str, str] = {}
     if math in PROPERTY_MATHS:
-        columns["number"] = number_of("e.properties", statement.bind(query.math_property or ""))
-    if math == SESSION_MATH:
-        columns["session"] = "e.`$session_id`"
+        return {"number": number_of("e.properties", source.statement.bind(query.math_property or ""))}
+    return {"session": "e.`$session_id`"} if math == SESSION_MATH else {}
+
+
+def _events(query: SeriesQuery, source: Source, needed: Mapping[str, str]) -> str:
+    """Return a SELECT of a row for each event: actor, ts, what is needed, the start of its interval, value."""
+    statement = source.statement
+    columns = dict(needed)
     if query.interval is None:
         columns["start"] = "toInt64(0)"
     elif not query.reaches:
@@ -143,6 +152,20 @@ def _grouped(query: SeriesQuery, events: str) -> str:
     else:
         aggregate = "toFloat64(count())"
     return f"SELECT start, value, {aggregate} FROM ({events}) GROUP BY start, value"
+
+
+def _aggregated(query: SeriesQuery, aggregate: EventsAggregate, source: Source) -> str:
+    """Return the SELECT of the data points of an aggregation of the caller's own.
+
+    Over the whole range, an aggregation of no events at all is a data point too.
+    """
+    written = source.aggregated(aggregate)
+    events = _events(query, source, written.columns)
+    keys, grouped = ("start, value", " GROUP BY start, value")
+    if query.interval is None and query.values is None:
+        keys, grouped = ("toInt64(0) AS start, CAST([], 'Array(String)') AS value", "")
+    # The query user's answers have null for what is no number for JSON.
+    return f"SELECT {keys}, {written.sql} FROM ({events}){grouped}"
 
 
 def _of_numbers(math: str) -> str:

@@ -141,12 +141,13 @@ def _fields(event: StreamEvent) -> tuple[Any, ...]:
     return event.uuid, event.event, event.distinct_id, event.timestamp, event.properties, event.generation
 
 
-def store(stream: Stream, *, waiting: Collection[str] = ()) -> int:
+def store(stream: Stream, *, waiting: Collection[str] = (), team_id: int | None = None) -> int:
     """Store a stream in ClickHouse as a team of its own; return the team's id. All persons have a row.
 
-    Owners of the `waiting` distinct ids are not stored: see `waiting_owners`.
+    `team_id` is a team of Postgres, for questions over HTTP. Owners of the `waiting` distinct ids are not stored: see
+    `waiting_owners`.
     """
-    team_id = next(_teams)
+    team_id = next(_teams) if team_id is None else team_id
     owners = {distinct_id: owner for distinct_id, owner in _owners(stream).items() if distinct_id not in waiting}
     _insert(
         Table.EVENTS,

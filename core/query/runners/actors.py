@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from core.insights.people import groups_of, people_of
-from core.query.actor_sources import VALUES, HogQLSource, InsightSource, read_source, rows_query
+from core.query.actor_sources import APPEARANCES, VALUES, HogQLSource, InsightSource, read_source, rows_query
 from core.query.aggregates import aggregates, bare, conditions_split, conjunction
 from core.query.expressions import Expressions
 from core.query.filters import FilterReader
@@ -22,6 +22,11 @@ GROUP_COLUMNS: Final = ("group",)
 DELETE: Final = "person.$delete"
 """A column of ones: clients put a button there."""
 _SOURCE: Final = "source"
+# How retention lists its actors, and what clients ask for.
+_AS_LISTED: Final = (
+    ast.OrderExpr(expr=ast.Call(name="length", args=(ast.Field(chain=("appearances",)),)), order="DESC"),
+    ast.OrderExpr(expr=ast.Field(chain=("actor_id",))),
+)
 _WILD: Final = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 _MAX_SEARCH: Final = 400
 _WITH_SOURCE: Final[Mapping[str, "Column"]] = {
@@ -29,11 +34,13 @@ _WITH_SOURCE: Final[Mapping[str, "Column"]] = {
 }  # fmt: skip
 _LISTED_TYPES: Final[Mapping[str, str]] = {
     "actor": "String", "id": "String", "created_at": "Nullable(DateTime64(6, 'UTC'))", "recordings": "Array(String)",
-    "value": "Nullable(Float64)", "delete": "UInt8",
+    "value": "Nullable(Float64)", "delete": "UInt8", "appearances": "Array(UInt8)", "appeared": "Int64",
 }  # fmt: skip
 
 type Json = Any
-type Column = Literal["actor", "id", "created_at", "recordings", "value", "delete", "expression"]
+type Column = Literal[
+    "actor", "id", "created_at", "recordings", "value", "delete", "appearances", "appeared", "expression"
+]
 
 
 class ActorsRunner(Runner):
@@ -56,13 +63,15 @@ class ActorsRunner(Runner):
         self.group: Final = self.source.group_type_index if self.source is not None else None
         self.table: Final = "persons" if self.group is None else "groups"
         self.columns: Final = texts or [*(PERSON_COLUMNS if self.group is None else GROUP_COLUMNS)]
+        self._periods: Final = self.source.periods if isinstance(self.source, InsightSource) else ()
         self._expressions = Expressions()
         self._kinds = [self._kind(text) for text in self.columns]
         self._select = [self._column(text, kind) for text, kind in zip(self.columns, self._kinds, strict=True)]
         self._conditions = self._filters(fields)
         order = fields.texts("orderBy")
         self._order = self._order_by(order)
-        self._is_list = order is None and not self._conditions and "expression" not in self._kinds
+        as_listed = order is None or (bool(self._periods) and tuple(self._order) == _AS_LISTED)
+        self._is_list = as_listed and not self._conditions and "expression" not in self._kinds
 
     def query(self, source: ast.Query | None = None) -> ast.SelectQuery:
         """Return the statement, with one row more than asked for: it tells whether there are more.
@@ -91,7 +100,7 @@ class ActorsRunner(Runner):
         if self._is_list:
             return self._listed(self.source)
         rows = self.source.all(self.context)
-        return self._answered(self.query(rows_query(rows)), rows)
+        return self._answered(self.query(rows_query(rows, self._periods)), rows)
 
     def _answered(self, query: ast.SelectQuery, actors: Sequence[ActorRow]) -> dict[str, Json]:
         shown = replace(query, limit=ast.Constant(value=self.limit))
@@ -107,14 +116,26 @@ class ActorsRunner(Runner):
         """Return a page of the actors of a data point, which needs nothing but the insight."""
         found = source.page(self.context, limit=self.limit + 1, offset=self.offset)
         actors = found[: self.limit]
-        cells: Mapping[str, Callable[[ActorRow], Json]] = {
-            "delete": lambda _: 1,
-            "value": lambda row: _number(row.value),
-        }
-        rows = [[cells.get(kind, _actor)(row) for kind in self._kinds] for row in actors]
+        cells = [self._cell(text, kind) for text, kind in zip(self.columns, self._kinds, strict=True)]
+        rows = [[cell(row) for cell in cells] for row in actors]
         filled, missing = self._filled(rows, [row.actor for row in actors], actors)
         types = [_LISTED_TYPES[kind] for kind in self._kinds]
         return self._page(filled, missing, types=types, more=len(found) > self.limit)
+
+    def _cell(self, text: str, kind: Column) -> Callable[[ActorRow], Json]:
+        """Return what fills a column from a row of the insight."""
+        match kind:
+            case "delete":
+                return lambda _: 1
+            case "value":
+                return lambda row: _number(row.value)
+            case "appearances":
+                return lambda row: list(row.appearances)
+            case "appeared":
+                period = self._periods.index(_name(text))
+                return lambda row: int(period in row.appearances)
+            case _:
+                return lambda row: row.actor
 
     def _page(
         self, rows: list[list[Json]], missing: int | None, *, types: Sequence[str], more: bool
@@ -132,13 +153,17 @@ class ActorsRunner(Runner):
         }
 
     def _kind(self, text: str) -> Column:
-        name = text.partition("--")[0].strip()
+        name = _name(text)
         if name in {"actor", "person" if self.group is None else "group"}:
             return "actor"
         if name == DELETE:
             return "delete"
         if isinstance(self.source, InsightSource) and name in VALUES:
             return "value"
+        if self._periods and name in APPEARANCES:
+            return "appearances"
+        if name in self._periods:
+            return "appeared"
         return _WITH_SOURCE.get(name, "expression") if self.source is not None else "expression"
 
     def _column(self, text: str, kind: Column) -> ast.Expr:
@@ -287,8 +312,9 @@ class ActorsRunner(Runner):
         return people_of(team_id=team.id, actors=sorted(filter(_is_uuid, ids)), display_properties=names)
 
 
-def _actor(row: ActorRow) -> str:
-    return row.actor
+def _name(text: str) -> str:
+    """Return a column without the comment behind it."""
+    return text.partition("--")[0].strip()
 
 
 def _number(value: float | None) -> float | int | None:

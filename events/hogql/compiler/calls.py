@@ -13,6 +13,8 @@ from events.hogql.types import UNKNOWN, Type
 # What reads the text itself, and has an answer of its own for texts that do not fit.
 _WANT_TEXT: Final = frozenset({"toFloatOrZero", "toIntOrZero", "toFloatOrDefault"})
 _LONGEST_NAME: Final = 60
+# It makes several rows of one, also of one that is aggregated already.
+_MANY_ROWS: Final = "arrayJoin"
 # What the parser calls `CASE x WHEN a THEN b .. ELSE c END`, with x, a, b, .., c for arguments.
 _CASE: Final = "_caseWithExpression"
 _FEWEST_OF_CASE: Final = 3
@@ -29,6 +31,8 @@ def call(node: ast.Call, scope: Scope) -> Value:
         raise mistake(None, f"Function '{node.name}' needs OVER (...)")
     function.check(len(node.args), None if node.params is None else len(node.params))
     _check_clauses(node, function)
+    if function.name == _MANY_ROWS:
+        scope.check_loose()
     if not function.aggregate:
         return _written(function, node, scope)
     _enter(function, scope)
@@ -168,8 +172,9 @@ def window_function(node: ast.WindowFunction, scope: Scope) -> Value:
     if not function.windowed:
         raise mistake(None, f"Function '{node.name}' cannot be used with OVER")
     function.check(len(node.args), None if node.params is None else len(node.params))
-    if scope.refuse_aggregations is not None:
-        raise mistake(None, scope.refuse_aggregations)
+    refused = scope.refuse_windows or scope.refuse_aggregations
+    if refused is not None:
+        raise mistake(None, refused)
     if scope.aggregate is not None:
         raise mistake(
             None, f"Window function '{node.name}' cannot be nested inside the aggregation '{scope.aggregate}'."

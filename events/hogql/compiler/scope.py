@@ -50,7 +50,8 @@ class Scope:
     """One SELECT. `parent` is the one around it, of which only CTEs are seen.
 
     `on` is set in the conditions of joins, `plain` where properties are wanted as text, `rows` where rows are not
-    aggregated yet. `aggregate` is the name of the aggregation whose arguments are compiled.
+    aggregated yet. `aggregate` is the name of the aggregation whose arguments are compiled. `refuse_loose` is the error
+    for fields outside of aggregations, the others that for what their names say.
     """
 
     statement: Statement
@@ -68,6 +69,8 @@ class Scope:
     aggregate: str | None = None
     aggregations: int = 0
     refuse_aggregations: str | None = None
+    refuse_windows: str | None = None
+    refuse_loose: str | None = None
     refuse_aliases: bool = False
     _expanding: set[str] = field(default_factory=set)
 
@@ -125,12 +128,17 @@ class Scope:
         for arguments in self.arguments:
             if name in arguments:
                 return self._below(arguments[name], chain[1:])
-        if len(chain) > 1 and name in self.tables:
-            return self._of_table(name, chain)
-        found = self._named(name, chain)
+        of_table = len(chain) > 1 and name in self.tables
+        found = self._of_table(name, chain) if of_table else self._named(name, chain)
         if found is None:
             raise self._unknown(name, chain)
+        self.check_loose()
         return found
+
+    def check_loose(self) -> None:
+        """Refuse what differs from row to row where only aggregations of rows can stand."""
+        if self.refuse_loose is not None and self.aggregate is None:
+            raise mistake(None, self.refuse_loose)
 
     def _named(self, name: str, chain: tuple[Key, ...]) -> Value | None:
         alias = self.aliases.get(name)
@@ -143,7 +151,9 @@ class Scope:
         if macro is not None and macro.expr is not None and macro.name not in self._expanding:
             return self._below(self._expanded(macro, macro.expr), chain[1:])
         values = [
-            found for table in self.tables.values() if (found := table.column(chain, typed=not self.plain)) is not None
+            found
+            for table in dict.fromkeys(self.tables.values())
+            if (found := table.column(chain, typed=not self.plain)) is not None
         ]
         if len(values) > 1:
             raise mistake(None, f"Ambiguous query. Found multiple sources for field: {_dotted(chain)}")

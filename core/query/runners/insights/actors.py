@@ -1,7 +1,7 @@
 """Who is behind a data point: InsightActorsQuery, FunnelsActorsQuery and StickinessActorsQuery, sources of others."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -9,12 +9,10 @@ from core.api.errors import Invalid
 from core.insights.dates import read_moment
 from core.insights.filters import all_of
 from core.insights.funnel import read_funnel
-from core.insights.retention import read_retention
 from core.query.reading import BadNode, Fields
 from core.query.runners.base import Json, QueryContext, Runner
 from core.query.runners.insights.breakdown import value_filter
 from core.query.runners.insights.calendar import Span, begin
-from core.query.runners.insights.common import unsupported
 from core.query.runners.insights.funnels import FunnelsRunner
 from core.query.runners.insights.lifecycle import LifecycleRunner
 from core.query.runners.insights.paths import PathsRunner
@@ -27,10 +25,11 @@ from events.insights.funnel import FunnelQuery, Reached, funnel_page
 from events.insights.intervals import MONDAY
 from events.insights.lifecycle import STATUSES, Status, lifecycle_page
 from events.insights.paths import paths_page
-from events.insights.retention import retention_page
+from events.insights.retention_table import SEPARATOR
+from events.insights.retention_values import row_page
 from events.insights.rows import ActorRow
 from events.insights.statement import one_run
-from events.insights.stickiness import stickiness_page
+from events.insights.stickiness import OPERATORS, Operator, stickiness_page
 from events.insights.trends import PROPERTY_MATHS, TrendsQuery, trends_page
 from events.insights.trends_series import trends_values
 
@@ -49,18 +48,17 @@ _FUNNEL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ActorRows:
-    """A page of actors: UUIDs of persons, or keys of groups where a type is set.
-
-    `appearances` are those of retention: for each actor 1 or 0 for its own period and each later one.
-    """
+    """A page of actors: UUIDs of persons, keys of groups where a type is set, or values of HogQL as texts."""
 
     rows: list[ActorRow]
     group_type_index: int | None = None
-    appearances: Mapping[str, list[int]] = field(default_factory=dict)
 
 
 class _ActorsRunner(Runner):
-    """Answers a source on its own: rows of an actor and its value at the data point, null where there is none."""
+    """Answers a source on its own: rows of an actor and its value at the data point, null where there is none.
+
+    Of retention, rows of an actor, its appearances, and 1 or 0 for each period.
+    """
 
     def __init__(self, node: Mapping[str, Json], context: QueryContext) -> None:
         """Read and check the whole node."""
@@ -71,11 +69,15 @@ class _ActorsRunner(Runner):
         """Return the first MAX_ACTORS actors."""
         with one_run(seconds=self.context.seconds, mark=f"hogql:{self.context.team.id}:{self.context.query_id}"):
             rows = self._source.page(limit=MAX_ACTORS + 1, offset=0, recordings=False).rows
-        kind = "UUID" if self._source.group_type_index is None else "String"
+        of_persons = self._source.group_type_index is None and not self._source.of_values
+        columns = {"value_at_data_point": "Nullable(Float64)"}
+        periods = self._source.periods
+        if periods:
+            columns = {"appearances": "Array(UInt8)", **dict.fromkeys(periods, "Int64")}
         return {
-            "results": [[row.actor, row.value] for row in rows[:MAX_ACTORS]],
-            "columns": ["actor_id", "value_at_data_point"],
-            "types": [kind, "Nullable(Float64)"],
+            "results": [_shown(row, periods) for row in rows[:MAX_ACTORS]],
+            "columns": ["actor_id", *columns],
+            "types": ["UUID" if of_persons else "String", *columns.values()],
             "hasMore": len(rows) > MAX_ACTORS,
             "limit": MAX_ACTORS,
             "offset": 0,
@@ -98,6 +100,10 @@ class ActorsSource:
     """One data point of an insight. Reading it checks all of it."""
 
     group_type_index: int | None = None
+    of_values: bool = False
+    """Whether the actors are texts that name neither persons nor groups."""
+    periods: tuple[str, ...] = ()
+    """Names of the columns that say whether an actor of retention appeared: `day_0`, `day_1` ..."""
 
     def page(self, *, limit: int, offset: int, recordings: bool) -> ActorRows:
         """Return a page of its actors, in the order of the existing pages."""
@@ -139,7 +145,7 @@ def read_actors(
         case "StickinessQuery":
             return _Stickiness(fields, StickinessRunner(source, context))
         case "RetentionQuery":
-            return _Retention(fields, RetentionRunner(source, context), context)
+            return _Retention(fields, RetentionRunner(source, context))
         case "PathsQuery":
             return _Paths(PathsRunner(source, context))
         case _:
@@ -158,10 +164,11 @@ class _Trend(ActorsSource):
         self.group_type_index = groups_of(self._variant.series.entity)
 
     def page(self, *, limit: int, offset: int, recordings: bool) -> ActorRows:
-        found = self._runner.query(self._variant, span=self._span)
+        found, whole = self._runner.query(self._variant, span=self._span), self._runner.query(self._variant)
         wanted = None if self._value is None else self._condition(self._value)
         query = TrendsQuery(
-            scope=replace(found.scope, filter=all_of(found.scope.filter, wanted)),
+            # A session is at each point what it is in the whole range.
+            scope=replace(found.scope, filter=all_of(found.scope.filter, wanted), measured=whole.scope.sessions),
             entity=found.entity,
             math_property=found.math_property if found.entity.math in PROPERTY_MATHS else None,
         )
@@ -196,8 +203,7 @@ class _Lifecycle(ActorsSource):
 
 class _Stickiness(ActorsSource):
     def __init__(self, fields: Fields, runner: StickinessRunner) -> None:
-        if runner.cumulative or fields.text("operator") not in (None, "exact"):
-            raise unsupported("actors of more than one number of intervals", fields, "day")
+        operator = fields.choice("operator", OPERATORS) or "exact"
         number = fields.integer("series", most=len(runner.series) - 1) or 0
         name = fields.choice("compare", ("current", "previous")) or "current"
         if name not in runner.ranges:
@@ -208,7 +214,7 @@ class _Stickiness(ActorsSource):
         days = Fields({"day": day}, fields.path).integer("day")
         if days is None:
             raise fields.missing("day")
-        self._query = runner.row_query(runner.series[number], runner.ranges[name], days)
+        self._query = runner.row_query(runner.series[number], name, days, operator=cast("Operator", operator))
         self.group_type_index = self._query.scope.group_type_index
 
     def page(self, *, limit: int, offset: int, recordings: bool) -> ActorRows:  # noqa: ARG002 there are none
@@ -216,16 +222,19 @@ class _Stickiness(ActorsSource):
 
 
 class _Retention(ActorsSource):
-    def __init__(self, fields: Fields, runner: RetentionRunner, context: QueryContext) -> None:
+    def __init__(self, fields: Fields, runner: RetentionRunner) -> None:
         row = fields.integer("interval", most=runner.total - 1) or 0
-        self._query = read_retention(runner.row_parameters(row), runner.project, now=context.now)
-        self.group_type_index = self._query.scope.group_type_index
+        parts = _parts(fields)
+        self._asked = runner.row_query(row, None if parts is None else SEPARATOR.join(parts))
+        self.group_type_index = self._asked.query.scope.group_type_index
+        self.periods = tuple(f"{runner.interval}_{number}" for number in range(runner.most_columns))
 
     def page(self, *, limit: int, offset: int, recordings: bool) -> ActorRows:  # noqa: ARG002 there are none
-        found = retention_page(self._query, limit=limit, offset=offset)
-        return ActorRows(
-            [ActorRow(one.actor) for one in found], self.group_type_index, {one.actor: one.appearances for one in found}
-        )
+        rows = [
+            ActorRow(one.actor, appearances=tuple(place for place, there in enumerate(one.appearances) if there))
+            for one in row_page(self._asked, limit=limit, offset=offset)
+        ]
+        return ActorRows(rows, self.group_type_index)
 
 
 class _Paths(ActorsSource):
@@ -258,13 +267,20 @@ class _Funnel(ActorsSource):
                 "funnel_to_step": runner.to_step,
             }
         asked = read_funnel(runner.legacy.replaced(**given), runner.project, now=context.now)
-        self._query: FunnelQuery = asked.query
+        self._query: FunnelQuery = runner.by_value(asked.query)
         self._which: Reached = asked.which
         self.group_type_index = asked.query.scope.group_type_index
+        self.of_values = runner.actor_value is not None
 
     def page(self, *, limit: int, offset: int, recordings: bool) -> ActorRows:
         rows = funnel_page(self._query, self._which, limit=limit, offset=offset, recordings=recordings)
         return ActorRows(rows, self.group_type_index)
+
+
+def _shown(row: ActorRow, periods: Sequence[str]) -> list[Json]:
+    if not periods:
+        return [row.actor, row.value]
+    return [row.actor, list(row.appearances), *(int(number in row.appearances) for number in range(len(periods)))]
 
 
 def _variant(fields: Fields, runner: TrendsRunner) -> Variant:
@@ -286,16 +302,24 @@ def _variant(fields: Fields, runner: TrendsRunner) -> Variant:
 
 def _value(fields: Fields, runner: TrendsRunner) -> tuple[str, ...] | None:
     """Return the value of the breakdown, None for all."""
-    value, breakdown = fields.values.get("breakdown"), runner.breakdown
-    if value is None or breakdown is None or not breakdown.dimensions:
+    breakdown = runner.breakdown
+    if fields.values.get("breakdown") is None or breakdown is None or not breakdown.dimensions:
         return None
-    listed = value if isinstance(value, list) else [value]
-    texts = Fields({"breakdown": [str(one) if isinstance(one, int) else one for one in listed]}, fields.path)
-    found = tuple(texts.texts("breakdown") or ())
+    found = _parts(fields) or ()
     if len(found) != len(breakdown.dimensions):
         message = f"The breakdown has {len(breakdown.dimensions)} values."
         raise Invalid(message, attr=fields.attr("breakdown"))
     return found
+
+
+def _parts(fields: Fields) -> tuple[str, ...] | None:
+    """Return the values of `breakdown`, one for each property; None where it is not there."""
+    value = fields.values.get("breakdown")
+    if value is None or value == []:
+        return None
+    listed = value if isinstance(value, list) else [value]
+    texts = Fields({"breakdown": [str(one) if isinstance(one, int) else one for one in listed]}, fields.path)
+    return tuple(texts.texts("breakdown") or ())
 
 
 def _span(

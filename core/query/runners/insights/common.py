@@ -141,15 +141,17 @@ class InsightRunner(Runner):
                 read_moment(text, self.project, now=self.context.now, attr=given.attr(name))
 
 
-def read_series(fields: Fields, runner: InsightRunner, *, name: str = "series", most: int = MAX_SERIES) -> list[Series]:
-    """Return the series of a node, at least one. Raises BadNode and Invalid."""
+def read_series(
+    fields: Fields, runner: InsightRunner, *, name: str = "series", most: int = MAX_SERIES, more: Sequence[str] = ()
+) -> list[Series]:
+    """Return the series of a node, at least one; `more` as in `read_series_node`. Raises BadNode and Invalid."""
     items = fields.values.get(name)
     if not isinstance(items, list) or not items:
         raise BadNode("Input should be a list of at least 1 item", (*fields.path, name))
     if len(items) > most:
         message = f"List should have at most {most} items"
         raise BadNode(message, (*fields.path, name))
-    nodes = [read_series_node(item, (*fields.path, name, number)) for number, item in enumerate(items)]
+    nodes = [read_series_node(item, (*fields.path, name, number), *more) for number, item in enumerate(items)]
     return resolve_series(nodes, runner, attr=fields.attr(name))
 
 
@@ -182,8 +184,7 @@ def read_series_node(item: Json, path: tuple[str | int, ...], *more: str) -> Fie
             raise unsupported(what, fields, "kind")
         raise BadNode("Input should be 'EventsNode' or 'ActionsNode'", (*path, "kind"))
     fields.only(*_SERIES, *more, "event" if kind == "EventsNode" else "id")
-    for name in _UNSUPPORTED_SERIES:
-        refuse(fields, name)
+    refuse(fields, *(name for name in _UNSUPPORTED_SERIES if name not in more))
     if fields.values.get("math_property_type") not in (None, "event_properties", "event", "numerical_event_properties"):
         raise unsupported("maths of properties that are not the event's", fields, "math_property_type")
     for name in ("name", "custom_name", "math", "math_property"):

@@ -1,6 +1,7 @@
 """FunnelsQuery: steps, time to convert, and conversion over time."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from core.api.errors import Invalid
@@ -22,8 +23,10 @@ from core.query.runners.insights.common import (
     scaled,
     unsupported,
 )
+from core.query.runners.insights.expressions import InsightExpressions
 from core.query.runners.insights.trends import MAX_POINTS
 from core.tenancy.statements import fetch_rows
+from events.filters.row_expressions import RowExpression
 from events.insights.funnel_query import FunnelQuery
 from events.insights.funnel_series import Conversion, FunnelRow, funnel_conversions, funnel_rows, time_to_convert
 
@@ -38,6 +41,7 @@ FILTER: Final = (
     "hideIncompleteConversionWindowPeriods",
 )  # fmt: skip
 _NAMES: Final = "SELECT id, name FROM core_cohort WHERE team_id = %s AND id = ANY(%s)"
+_BY_VALUE: Final = "funnelAggregateByHogQL"
 _VISUALIZATIONS: Final = ("steps", "time_to_convert", "trends")
 
 
@@ -60,8 +64,9 @@ class FunnelsRunner(InsightRunner):
         refuse(given, "customAggregationTarget", "hideIncompleteConversionWindowPeriods")
         self.shown = given.choice("funnelVizType", _VISUALIZATIONS) or "steps"
         self.dates = self.read_dates(self.step)
+        self.actor_value = self._actor_value()
         self.legacy = self.legacy_parameters()
-        self.query: FunnelQuery = read_funnel(self.legacy, self.project, now=context.now).query
+        self.query: FunnelQuery = self.by_value(read_funnel(self.legacy, self.project, now=context.now).query)
         self.sampling = self.query.scope.sampling
         self.from_step, self.to_step = self._range()
         self.bins = given.integer("binCount", least=1, most=MAX_BINS)
@@ -94,11 +99,21 @@ class FunnelsRunner(InsightRunner):
             "funnel_window_interval_unit": given.choice(
                 "funnelWindowIntervalUnit", ("minute", "hour", "day", "week", "month")
             ),
-            "funnel_aggregate_by_hogql": given.text("funnelAggregateByHogQL"),
             "aggregation_group_type_index": self.read_group_type_index(),
             "exclusions": self._exclusions(),
             **self._breakdown(),
         })  # fmt: skip
+
+    def by_value(self, query: FunnelQuery) -> FunnelQuery:
+        """Return the funnel of the values of `funnelAggregateByHogQL`, where these go through it."""
+        return replace(query, scope=replace(query.scope, actor_value=self.actor_value))
+
+    def _actor_value(self) -> RowExpression | None:
+        """Return whose values are the actors; None for persons and groups, which win over it."""
+        text = self.filter.text(_BY_VALUE)
+        if not text or text.strip() == "person_id" or self.read_group_type_index() is not None:
+            return None
+        return InsightExpressions(self.project).of_event(text, attr=self.filter.attr(_BY_VALUE))
 
     def _nodes(self) -> list[Fields]:
         path = (*self.fields.path, "series")

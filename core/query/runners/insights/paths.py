@@ -105,6 +105,8 @@ class PathsRunner(InsightRunner):
             raise BadNode("Input should be 'FunnelsQuery'", (*given.path, "funnelSource", "kind"))
         step = given.integer("funnelStep", least=-100)
         funnel = FunnelsRunner(source, self.context)
+        if funnel.actor_value is not None:
+            raise unsupported("paths of a funnel of values of HogQL", given, "funnelSource")
         values = {name: value for name, value in funnel.legacy.values.items() if value is not None}
         return {"funnel_paths": part, "funnel_filter": {**values, "funnel_step": step}, "funnel_step": step}
 

@@ -1,30 +1,33 @@
 """StickinessQuery: how many actors were active in one interval, in two, in three ..."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from datetime import datetime
+from typing import ClassVar, Final, cast
 
 from core.api.errors import Invalid
 from core.persons.date_range import DateRange
+from core.query.reading import Fields
 from core.query.runners.base import Json, QueryContext
-from core.query.runners.insights.calendar import spans
+from core.query.runners.insights.calendar import MAX_INTERVALS, spans
 from core.query.runners.insights.common import (
     InsightRunner,
     Series,
     plain,
     read_series,
-    refuse,
     scaled,
     unsupported,
 )
 from core.query.runners.insights.compare import earlier, read_compare
 from core.query.runners.insights.trends import MAX_POINTS
-from events.insights.stickiness import StickinessQuery
+from events.insights.stickiness import OPERATORS, Criteria, Operator, StickinessQuery
 from events.insights.stickiness_series import stickiness_counts
 
 FILTER: Final = (
     "display", "showLegend", "legendPosition", "showValuesOnSeries", "showMultipleYAxes", "hiddenLegendIndexes",
     "stickinessCriteria", "computedAs", "resultCustomizationBy", "resultCustomizations",
 )  # fmt: skip
+MAX_EVENTS: Final = 2**31
+"""What can be asked of one interval."""
 _MATHS: Final = frozenset({"total", "dau", "unique", "unique_group"})
 
 
@@ -39,11 +42,11 @@ class StickinessRunner(InsightRunner):
         super().__init__(node, context)
         given = self.fields.below("stickinessFilter")
         self.cumulative = False
+        self.criteria: Criteria | None = None
         if given is not None:
-            refuse(given.only(*FILTER), "stickinessCriteria")
+            self.criteria = _criteria(given.only(*FILTER))
             self.cumulative = given.choice("computedAs", ("non_cumulative", "cumulative")) == "cumulative"
-        if (self.fields.integer("intervalCount", least=1) or 1) != 1:
-            raise unsupported("intervalCount", self.fields, "intervalCount")
+        self.interval_count = self.fields.integer("intervalCount", least=1, most=MAX_INTERVALS) or 1
         self.step = self.read_interval()
         self.series = read_series(self.fields, self)
         for one in self.series:
@@ -57,8 +60,8 @@ class StickinessRunner(InsightRunner):
         if compare is not None:
             texts = {name: self.parameters.text(name) for name in ("date_from", "date_to")}
             self.ranges["previous"] = earlier(self.dates, compare, interval=self.step, **texts)
-        self.lengths = {name: len(spans(dates, self.step, self.project)) for name, dates in self.ranges.items()}
-        if sum(self.lengths.values()) * len(self.series) > MAX_POINTS:
+        self.starts = {name: self._starts(dates) for name, dates in self.ranges.items()}
+        if sum(map(len, self.starts.values())) * len(self.series) > MAX_POINTS:
             message = f"The answer would have more than {MAX_POINTS} data points."
             raise Invalid(message, attr=self.fields.attr("interval"))
 
@@ -69,20 +72,30 @@ class StickinessRunner(InsightRunner):
             "resolved_date_range": self.resolved(self.dates),
         }
 
-    def row_query(self, series: Series, dates: DateRange, intervals: int) -> StickinessQuery:
-        """Return the question who was active in exactly so many intervals."""
+    def row_query(self, series: Series, name: str, intervals: int, *, operator: Operator = "exact") -> StickinessQuery:
+        """Return the question who was active in so many intervals of a range, or in more where that is computed."""
         entity = series.entity
         return StickinessQuery(
-            scope=self.scope(dates, group_type_index=entity.math_group_type_index),
+            scope=self.scope(self.ranges[name], group_type_index=entity.math_group_type_index),
             entity=entity,
             interval=self.step,
             intervals=intervals,
             week_start=self.project.week_start_day,
+            operator="gte" if self.cumulative else operator,
+            criteria=self.criteria,
+            starts=tuple(self.starts[name]) if self.interval_count > 1 else (),
         )
 
+    def _starts(self, dates: DateRange) -> list[datetime]:
+        """Return where the intervals begin, `interval_count` of them taken together, the last ones first."""
+        starts = [span.start for span in spans(dates, self.step, self.project)]
+        first = len(starts) % self.interval_count
+        grouped = starts[first :: self.interval_count]
+        return [starts[0], *grouped] if first else grouped
+
     def _item(self, series: Series, name: str) -> dict[str, Json]:
-        counts = stickiness_counts(self.row_query(series, self.ranges[name], 0))
-        days = list(range(1, self.lengths[name] + 1))
+        counts = stickiness_counts(self.row_query(series, name, 0))
+        days = list(range(1, len(self.starts[name]) + 1))
         data = [scaled(counts.get(day, 0), self.sampling) for day in days]
         count = sum(data)
         if self.cumulative:
@@ -101,3 +114,19 @@ class StickinessRunner(InsightRunner):
         if len(self.ranges) > 1:
             shown |= {"compare": True, "compare_label": name}
         return shown
+
+
+def _criteria(given: Fields) -> Criteria | None:
+    """Return `stickinessCriteria`, None where every interval with an event counts."""
+    criteria = given.below("stickinessCriteria")
+    if criteria is None or not criteria.values:
+        return None
+    criteria.only("operator", "value")
+    operator, value = criteria.choice("operator", OPERATORS), criteria.integer("value", most=MAX_EVENTS)
+    for name, found in (("operator", operator), ("value", value)):
+        if found is None:
+            raise criteria.missing(name)
+    if value == 0 and operator != "gte":
+        message = "Stickiness criteria with operator exact or lte must use a value greater than 0."
+        raise Invalid(message, code="stickiness_criteria_zero_incompatible", attr=criteria.attr("value"))
+    return Criteria(cast("Operator", operator), cast("int", value))

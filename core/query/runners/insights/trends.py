@@ -15,10 +15,12 @@ from core.query.runners.base import Json, QueryContext
 from core.query.runners.insights import calendar
 from core.query.runners.insights.breakdown import bins_of, read_breakdown
 from core.query.runners.insights.calendar import Span, spans
-from core.query.runners.insights.common import TICK, InsightRunner, Series, read_series, refuse, unsupported
+from core.query.runners.insights.common import TICK, InsightRunner, Series, read_series, refuse
 from core.query.runners.insights.compare import Compare, earlier, read_compare
+from core.query.runners.insights.expressions import InsightExpressions
 from core.query.runners.insights.trends_display import TrendsDisplay, read_display
 from core.query.runners.insights.trends_formulas import Item, with_formulas
+from events.filters.row_expressions import EventsAggregate
 from events.insights.breakdowns import MISSING, OTHER, Bins, Values
 from events.insights.entities import Entity
 from events.insights.intervals import Interval
@@ -28,6 +30,7 @@ from events.insights.trends_series import Point, Reach, SeriesQuery, histogram_e
 MAX_STATEMENTS: Final = 100
 MAX_POINTS: Final = 20_000
 _COUNTED_ONCE: Final = frozenset({"dau", "unique", UNIQUE_GROUP})
+HOGQL_MATH: Final = "hogql"
 _UNSCALED: Final = frozenset({*PROPERTY_MATHS, *PER_ACTOR_MATHS} - {"sum"})
 
 
@@ -57,12 +60,13 @@ class TrendsRunner(InsightRunner):
         refuse(self.fields, "conversionGoal", "calendarHeatmapFilter")
         self.read_group_type_index()
         interval = self.read_interval()
-        self.series = read_series(self.fields, self)
+        self.series = read_series(self.fields, self, more=("math_hogql",))
         self.display: TrendsDisplay = read_display(self.fields, series=len(self.series))
         # Over the whole range, days are what is asked, as with the original.
         self.step: Interval = "day" if self.display.total else interval
         for one in self.series:
             check_math(one.entity, self.fields)
+        self.aggregates = self._aggregates()
         self.breakdown = read_breakdown(self.fields, self.project)
         self.compare = read_compare(self.fields)
         self.dates = self.read_dates(self.step, rounded=True)
@@ -113,6 +117,7 @@ class TrendsRunner(InsightRunner):
             week_start=self.project.week_start_day,
             reaches=reaches,
             first_only=self.display.cumulative and span is None and math in _COUNTED_ONCE,
+            aggregate=self.aggregates.get(variant.series.order),
         )
 
     def values(self, query: SeriesQuery) -> Values | None:
@@ -124,6 +129,18 @@ class TrendsRunner(InsightRunner):
             for one, count in zip(self.breakdown.dimensions, self.breakdown.bins, strict=True)
         ]
         return self.breakdown.values(bins)
+
+    def _aggregates(self) -> dict[int, EventsAggregate]:
+        """Return the aggregations of the series whose math is one of their own."""
+        expressions, found = InsightExpressions(self.project), {}
+        for order, node in enumerate(self.fields.values["series"]):
+            fields = Fields(node, (*self.fields.path, "series", order))
+            text = fields.text("math_hogql")
+            if fields.values.get("math") == HOGQL_MATH:
+                if not text:
+                    raise required(fields.attr("math_hogql"))
+                found[order] = expressions.aggregate(text, attr=fields.attr("math_hogql"))
+        return found
 
     def _variants(self) -> Iterator[Variant]:
         cohorts: Sequence[tuple[int | None, str] | None] = (
@@ -210,6 +227,7 @@ def variant_frame(runner: TrendsRunner, variant: Variant) -> dict[str, Any]:
     """Return the members of a series that are known without its numbers."""
     zone, step = runner.project.timezone, runner.step
     entity = variant.series.entity
+    aggregate = runner.aggregates.get(variant.series.order)
     return {
         "action": {
             "days": [calendar.iso(one.start, zone) for one in variant.spans],
@@ -220,7 +238,7 @@ def variant_frame(runner: TrendsRunner, variant: Variant) -> dict[str, Any]:
             "custom_name": variant.series.custom_name,
             "math": entity.math,
             "math_property": entity.math_property,
-            "math_hogql": None,
+            "math_hogql": None if aggregate is None else aggregate.text,
             "math_group_type_index": entity.math_group_type_index,
             "properties": {},
         },
@@ -240,10 +258,9 @@ def variant_frame(runner: TrendsRunner, variant: Variant) -> dict[str, Any]:
 
 def check_math(entity: Entity, fields: Fields) -> None:
     """Raise the error of a series whose math is none, or lacks something."""
-    if entity.math == "hogql":
-        raise unsupported("the math hogql", fields, "series")
-    if entity.math not in MATHS:
-        message = f"Input should be one of {', '.join(map(repr, MATHS))}"
+    known = (*MATHS, HOGQL_MATH)
+    if entity.math not in known:
+        message = f"Input should be one of {', '.join(map(repr, known))}"
         raise BadNode(message, (*fields.path, "series", "math"))
     if entity.math in PROPERTY_MATHS and entity.math_property is None:
         name = f"{fields.attr('series')}__math_property"

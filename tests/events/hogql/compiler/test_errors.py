@@ -5,7 +5,7 @@ import pytest
 
 from events.client import LONGEST_PARAMETER_BYTES
 from events.hogql.ast import Array, CompareOperation, Constant, Expr, Not, SelectQuery
-from events.hogql.compile import compile_query, compile_row_expr
+from events.hogql.compile import compile_aggregate_expr, compile_query, compile_row_expr
 from events.hogql.errors import HogQLResolutionError
 from events.hogql.parser import parse_expr
 from tests.events.hogql.compiler.world import CONTEXT, compiled
@@ -140,3 +140,40 @@ def test_row_expression_takes_no_aggregation_and_no_other_table() -> None:
         with pytest.raises(HogQLResolutionError) as caught:
             compile_row_expr(parse_expr(text), CONTEXT, {})
         assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1", "The expression must be an aggregation, such as sum(...) or count()"),
+        ("(SELECT count() FROM events)", "The expression must be an aggregation, such as sum(...) or count()"),
+        ("event", "This must stand inside of an aggregation, such as sum(...) or count()"),
+        ("max(event) || event", "This must stand inside of an aggregation, such as sum(...) or count()"),
+        (
+            "arrayMap(x -> event, groupArray(1))",
+            "This must stand inside of an aggregation, such as sum(...) or count()",
+        ),
+        ("arrayJoin(groupArray(1))", "This must stand inside of an aggregation, such as sum(...) or count()"),
+        ("sum(count()) OVER ()", "Window functions cannot be used in an aggregation of rows"),
+        ("sum(count())", "Aggregation 'count' cannot be nested inside another aggregation 'sum'."),
+        ("count(pdi.person_id)", "This expression cannot use fields of other tables."),
+        ("count(event AS x)", "An alias cannot be given here"),
+    ],
+)
+def test_what_is_no_aggregation_of_rows(text: str, message: str) -> None:
+    with pytest.raises(HogQLResolutionError) as caught:
+        compile_aggregate_expr(parse_expr(text), CONTEXT, {})
+    assert caught.value.message == message
+
+
+def test_the_columns_of_an_aggregation_are_named_by_us() -> None:
+    text = "sumIf(toFloat(e.properties.`a b`), events.event = 'x') + uniq(person_id) + uniq(person.properties.name)"
+    found = compile_aggregate_expr(parse_expr(text), CONTEXT, {}, alias="r", person_id="owner")
+    assert found.columns == {
+        "`row_properties`": "r.`properties`",
+        "`row_event`": "r.`event`",
+        "`row_person_id`": "owner",
+        "`row_person__properties`": "r.`person_properties`",
+    }
+    assert "r." not in found.sql
+    assert "a b" not in found.sql

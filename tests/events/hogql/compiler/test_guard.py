@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import pytest
 
-from events.hogql.compile import compile_row_expr
+from events.hogql.compile import compile_aggregate_expr, compile_row_expr
 from events.hogql.context import PersonMode
 from events.hogql.parser import parse_expr
 from events.hogql.tables.registry import TABLES
@@ -146,6 +146,18 @@ def test_subquery_of_a_row_expression_is_guarded(world: ModuleType, expression: 
     parameters: dict[str, Any] = {}
     sql, _ = compile_row_expr(parse_expr(expression), CONTEXT, parameters)
     around = f"SELECT {sql} FROM events AS e WHERE e.team_id = {{team_id:Int64}}"
+    assert unguarded(world, around, parameters) == (2, [])
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["sum((SELECT count() FROM events WHERE team_id = 8))", "countIf(event IN (SELECT event FROM events)) / 2"],
+)
+def test_subquery_of_an_aggregation_is_guarded(world: ModuleType, expression: str) -> None:
+    parameters: dict[str, Any] = {}
+    found = compile_aggregate_expr(parse_expr(expression), CONTEXT, parameters)
+    listed = ", ".join(f"{sql} AS {name}" for name, sql in found.columns.items()) or "1"
+    around = f"SELECT {found.sql} FROM (SELECT {listed} FROM events AS e WHERE e.team_id = {{team_id:Int64}})"
     assert unguarded(world, around, parameters) == (2, [])
 
 

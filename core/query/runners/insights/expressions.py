@@ -1,0 +1,62 @@
+"""The HogQL in the options of insights: aggregations of events, and expressions on one of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from core.api.errors import Invalid
+from core.definitions.contexts import project_context
+from core.insights.project import InsightProject
+from core.query.errors import TooBusy, metadata_of
+from core.query.expressions import Expressions
+from events.filters.row_expressions import EventsAggregate, RowExpression
+from events.hogql import ast
+from events.hogql.context import Context
+from events.hogql.errors import HogQLBusyError, HogQLError
+
+
+class InsightExpressions:
+    """Reads the expressions of one node, which together have a budget.
+
+    What is wrong with one is Invalid with its place in `hogql_metadata`, as the answers to statements have it.
+    """
+
+    def __init__(self, project: InsightProject) -> None:
+        """Begin with the whole budget."""
+        self._project = project
+        self._expressions = Expressions()
+
+    def aggregate(self, text: str, *, attr: str) -> EventsAggregate:
+        """Return an aggregation of events, whose value is a number. Raises Invalid and TooBusy."""
+        with _placed(text, attr):
+            found = EventsAggregate(text, *self._read(text))
+            found.check()
+        return found
+
+    def of_event(self, text: str, *, attr: str) -> RowExpression:
+        """Return an expression on an event. Raises Invalid and TooBusy."""
+        with _placed(text, attr):
+            found = RowExpression(text, "events", *self._read(text))
+            found.check(condition=False)
+        return found
+
+    def _read(self, text: str) -> tuple[ast.Expr, Context]:
+        node = self._expressions.expr(text)
+        project = self._project
+        try:
+            context = project_context(
+                node, team_id=project.team_id, timezone=project.timezone, week_start_day=project.week_start_day
+            )
+        except RecursionError:
+            message = "The expression is nested too deeply"
+            raise HogQLError(message, start=node.start, end=node.end) from None
+        return node, context
+
+
+@contextmanager
+def _placed(text: str, attr: str) -> Iterator[None]:
+    try:
+        yield
+    except HogQLBusyError as error:
+        raise TooBusy from error
+    except HogQLError as error:
+        raise Invalid(error.message, attr=attr, extra={"hogql_metadata": metadata_of(error, text)}) from error
