@@ -56,7 +56,7 @@ def read_entity(value: Any, *, attr: str, project: InsightProject) -> Entity:  #
 def read_entity_list(value: Any, *, attr: str, project: InsightProject) -> list[tuple[Entity, Mapping[str, Any]]]:  # noqa: ANN401 any JSON value
     """Return the entities in a JSON list, each with the object it was read from, in the list's own order."""
     items = listed(structured_value(value, attr=attr), attr=attr, most=MAX_ENTITIES)
-    given = [_given(item, attr=attr, project=project, kind=None) for item in items]
+    given = [_given(item, attr=attr, project=project, kind=None, place=number) for number, item in enumerate(items)]
     return list(zip(_resolved(given, project), items, strict=True))
 
 
@@ -105,9 +105,9 @@ def _target_type(params: Parameters) -> Kind | None:
 
 def _listed(params: Parameters, project: InsightProject) -> list[_Given]:
     found = [
-        _given(item, attr=kind, project=project, kind=kind)
+        _given(item, attr=kind, project=project, kind=kind, place=number)
         for kind in (ACTIONS, EVENTS)
-        for item in listed(params.structured(kind), attr=kind, most=MAX_ENTITIES)
+        for number, item in enumerate(listed(params.structured(kind), attr=kind, most=MAX_ENTITIES))
     ]
     if len(found) > MAX_ENTITIES:
         message = f"At most {MAX_ENTITIES} events and actions are possible."
@@ -115,7 +115,16 @@ def _listed(params: Parameters, project: InsightProject) -> list[_Given]:
     return sorted(found, key=lambda one: one.order)
 
 
-def _given(value: Any, *, attr: str, project: InsightProject, kind: str | None) -> _Given:  # noqa: ANN401 any JSON value
+def _given(
+    value: Any,  # noqa: ANN401 any JSON value
+    *,
+    attr: str,
+    project: InsightProject,
+    kind: str | None,
+    place: int | None = None,
+) -> _Given:
+    """Read an entity; `place` is where it stands in the list that `attr` names."""
+    inside = ("properties",) if place is None else (str(place), "properties")
     if not isinstance(value, Mapping):
         message = f"An entity must be an object, not {type(value).__name__}."
         raise Invalid(message, code="not_a_dict", attr=attr)
@@ -126,7 +135,7 @@ def _given(value: Any, *, attr: str, project: InsightProject, kind: str | None) 
         type=found,
         id=_identity(value["id"], found, attr),
         order=_order(value.get("order"), attr),
-        filter=read_filter(value.get("properties"), attr=attr, project=project),
+        filter=read_filter(value.get("properties"), attr=attr, project=project, inside=inside),
         math=_word(value.get("math"), attr) or TOTAL,
         math_property=_word(value.get("math_property"), attr),
         math_group_type_index=group_type_index(value.get("math_group_type_index"), attr=attr),

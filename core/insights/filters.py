@@ -1,6 +1,6 @@
 """The property filters of insights: of every event considered, of test accounts, and of a search."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,18 +18,20 @@ MIXED: Final = "Property list cannot contain both PropertyGroup and Property obj
 MAX_SEARCH: Final = 1000
 
 
-def read_filter(
+def read_filter(  # noqa: PLR0913 where the filters stand, and what they are read with
     value: Any,  # noqa: ANN401 any JSON value
     *,
     attr: str,
     project: InsightProject,
     now: datetime | None = None,
     values: bool = False,
+    inside: Sequence[str] = (),
 ) -> Filter | None:
     """Return the filter on events in a JSON value, or JSON text of one; None when it restricts nothing.
 
     `now` is what relative dates in filters count from; with `values`, filters on values of HogQL expressions
-    (`hogql_value`), which this server makes, are read too. Raises Invalid, with the texts of insight_actors.md 3.5.
+    (`hogql_value`), which this server makes, are read too. `inside` leads from `attr` to the value.
+    Raises Invalid, with the texts of insight_actors.md 3.5.
     """
     try:
         parsed = structured_value(value, attr=attr)
@@ -48,7 +50,7 @@ def read_filter(
             hogql=hogql_reader(parsed, team_id=project.team_id, values=values),
         )
     except FilterError as error:
-        raise invalid_filter(error, attr=None if error.message == MIXED else attr) from error
+        raise invalid_filter(error, attr=None if error.message == MIXED else attr, inside=inside) from error
     return None if wanted is None else known_cohorts_only(wanted, team_id=project.team_id)
 
 

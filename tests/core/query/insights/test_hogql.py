@@ -119,7 +119,7 @@ def test_wrong_expressions_are_refused_by_name(api: Api, wrong: str) -> None:
     given = {"series": series("order"), **MAY}
     for kind, node, attr in (
         ("TrendsQuery", {**given, "properties": filters}, "properties__0__key"),
-        ("TrendsQuery", {"series": series("order", properties=filters)}, "properties__0__key"),
+        ("TrendsQuery", {"series": series("order", properties=filters)}, "query__series__0__properties__0__key"),
         ("TrendsQuery", {**given, "breakdownFilter": by}, "query__breakdownFilter__breakdown"),
         ("FunnelsQuery", {**given, "breakdownFilter": by}, "breakdown"),
         ("PathsQuery", {"pathsFilter": paths}, "pathsHogQLExpression"),
