@@ -8,7 +8,7 @@ from core.filters.hogql import read_expression
 from core.insights.parameters import Parameters, whole_number
 from core.insights.project import InsightProject
 from events.filters.errors import FilterError
-from events.filters.grammar import MAX_COHORT_ID, MAX_KEY_LENGTH
+from events.filters.members import MAX_COHORT_ID, MAX_KEY_LENGTH
 from events.filters.row_expressions import RowExpression
 from events.filters.sessions import check_property
 from events.filters.values import value_text

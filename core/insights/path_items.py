@@ -12,7 +12,7 @@ from core.insights.parameters import Parameters
 from core.insights.project import InsightProject
 from events.client import parameter_chunks
 from events.filters.errors import FilterError
-from events.filters.grammar import MAX_PATH_RULES
+from events.filters.members import MAX_PATH_RULES
 from events.filters.operators import check_pattern
 from events.filters.row_expressions import RowExpression
 from events.insights.paths import Items

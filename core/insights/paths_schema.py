@@ -5,7 +5,7 @@ from typing import Final
 from core.insights.path_items import MAX_GROUPINGS, TYPES
 from core.insights.paths import DEFAULT_STEPS, FUNNEL_PARTS, MAX_STEPS
 from core.insights.schema import Described
-from events.filters.grammar import MAX_PATH_RULES
+from events.filters.members import MAX_PATH_RULES
 
 _GRAPH: Final = "Of the graph of paths; without effect here."
 

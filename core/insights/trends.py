@@ -14,7 +14,8 @@ from core.insights.project import InsightProject
 from core.insights.schema import COMMON, Described
 from core.insights.scope import read_scope
 from core.persons.date_range import DateRange
-from events.filters.grammar import HOGQL, HOGQL_VALUE, MAX_COHORT_ID, MAX_KEY_LENGTH, Filter
+from events.filters.grammar import HOGQL, HOGQL_VALUE, Filter
+from events.filters.members import MAX_COHORT_ID, MAX_KEY_LENGTH
 from events.insights.entities import Entity
 from events.insights.trends import PROPERTY_MATHS, TrendsQuery
 

@@ -8,7 +8,8 @@ from core.filters.hogql import hogql_reader
 from core.filters.problems import invalid_filter
 from core.filters.reading import check_cohorts, path_rules_for
 from events.filters.errors import FilterError
-from events.filters.grammar import MAX_PATH_RULES, cohort_ids, read_filters
+from events.filters.grammar import cohort_ids, read_filters
+from events.filters.members import MAX_PATH_RULES
 from events.filters.operators import check_pattern
 
 TEST_ACCOUNTS: Final = "test_account_filters"

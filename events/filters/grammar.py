@@ -6,7 +6,6 @@ Filters on persons (scope `person`) look at persons and cohorts; those on events
 sees them.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,15 @@ from typing import Any, Final, Literal
 import orjson
 
 from events.filters.errors import FilterError
-from events.filters.operators import OPERATORS, Context, Operator, check_pattern, find_operator
+from events.filters.members import (
+    cohort_filter,
+    flag,
+    group_type_index,
+    property_key,
+    read_operands,
+    read_path_rules,
+)
+from events.filters.operators import OPERATORS, Context, Operator, find_operator
 from events.filters.predicates import Predicate
 from events.filters.row_expressions import RowExpression
 from events.filters.selectors import read_selector, tag_selector
@@ -35,7 +42,6 @@ from events.filters.tree import (
     leaves,
     property_keys,
 )
-from events.filters.values import value_text
 
 __all__ = [
     "EVERYTHING",
@@ -56,13 +62,7 @@ __all__ = [
 MAX_DEPTH: Final = 10
 # A filter is up to nine hundred elements of syntax, and ClickHouse reads statements of 50,000.
 MAX_FILTERS: Final = 50
-MAX_VALUES: Final = 1000
-MAX_KEY_LENGTH: Final = 400
 MAX_BYTES: Final = 1_000_000
-MAX_PATH_RULES: Final = 50
-MAX_COHORT_ID: Final = 2**63 - 1
-
-MAX_GROUP_TYPE_INDEX: Final = 4
 
 COHORT_TYPES: Final = frozenset({"cohort", "static-cohort", "precalculated-cohort"})
 ELEMENT_TEXTS: Final = frozenset({"text", "href"})
@@ -136,14 +136,14 @@ class _Reader:
         if not isinstance(kind, str):
             raise FilterError("The `type` of a filter must be text.")
         if kind in COHORT_TYPES:
-            return _cohort_filter(item)
+            return cohort_filter(item)
         if kind == HOGQL:
             with _at("key"):
                 return HogQLFilter(self.expression(item["key"], kind))
         if kind == self.scope:
-            return self.property_filter(_key(item["key"]), item, kind)
+            return self.property_filter(property_key(item["key"]), item, kind)
         if self.scope == "event":
-            return self.event_leaf(kind, str(item["key"]) if kind == HOGQL_VALUE else _key(item["key"]), item)
+            return self.event_leaf(kind, str(item["key"]) if kind == HOGQL_VALUE else property_key(item["key"]), item)
         raise _wrong_type(kind, self.scope)
 
     def event_leaf(self, kind: str, key: str, item: Mapping[str, Any]) -> Filter:
@@ -154,7 +154,7 @@ class _Reader:
             case "person":
                 return self.property_filter(key, item, kind)
             case "group":
-                index = _group_type_index(item.get("group_type_index"))
+                index = group_type_index(item.get("group_type_index"))
                 return self.property_filter(key, item, kind, group_type_index=index)
             case "session":
                 return self.property_filter(check_property(key), item, kind)
@@ -179,11 +179,11 @@ class _Reader:
             message = f"Elements have no {key[:100]!r} to filter on, only selector, tag_name, text and href."
             raise FilterError(message)
         name = "exact" if item.get("operator") is None else item["operator"]
-        operator = find_operator(name, negation=_flag(item, "negation"))
+        operator = find_operator(name, negation=flag(item, "negation"))
         if name not in {"exact", "is_not"}:
             message = f'Filtering by element {words} only supports operators "equals" and "doesn\'t equal" currently.'
             raise FilterError(message)
-        operands = [operand for operand in _operands(operator, str(name), item) if operand.strip()]
+        operands = [operand for operand in read_operands(operator, str(name), item) if operand.strip()]
         # Each selector is as much work as a filter.
         self.counted(max(len(operands) - 1, 0))
         read = tag_selector if key == "tag_name" else read_selector
@@ -200,8 +200,8 @@ class _Reader:
         group_type_index: int | None = None,
     ) -> Filter:
         name = "exact" if item.get("operator") is None else item["operator"]
-        operator = find_operator(name, negation=_flag(item, "negation"))
-        operands = _operands(operator, str(name), item)
+        operator = find_operator(name, negation=flag(item, "negation"))
+        operands = read_operands(operator, str(name), item)
         if not operands and operator.takes != "nothing":
             return NOTHING if kind == "element" and not (operator.negated or operator.opposite) else EVERYTHING
         if not operator.together or operator.costly:
@@ -244,7 +244,7 @@ def read_filters(
     (`{"regex", "alias"}`), which `is_cleaned_path_exact` applies to both sides. `hogql` reads the expressions of
     filters of type `hogql`, which are refused without it.
     """
-    reader = _Reader(scope, Context(datetime.now(UTC) if now is None else now, _path_rules(path_rules)), hogql)
+    reader = _Reader(scope, Context(datetime.now(UTC) if now is None else now, read_path_rules(path_rules)), hogql)
     if value is None:
         return None
     _check_size(value)
@@ -308,108 +308,6 @@ def _joined(kind: Literal["AND", "OR"], members: Sequence[Filter | None]) -> Fil
 
 def _wrong_type(kind: str, scope: Scope) -> FilterError:
     return FilterError(f"The '{kind[:100]}' property filter does not work in '{scope}' scope")
-
-
-def _group_type_index(value: object) -> int:
-    if isinstance(value, str) and value in {str(index) for index in range(MAX_GROUP_TYPE_INDEX + 1)}:
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_GROUP_TYPE_INDEX:
-        message = f"A filter on a group must have a `group_type_index` from 0 to {MAX_GROUP_TYPE_INDEX}."
-        raise FilterError(message)
-    return value
-
-
-def _key(key: object) -> str:
-    if not isinstance(key, str):
-        raise FilterError("The `key` of a filter must be text.")
-    if len(key) > MAX_KEY_LENGTH:
-        message = f"The `key` of a filter may have at most {MAX_KEY_LENGTH} characters."
-        raise FilterError(message)
-    return _storable(key)
-
-
-def _storable(text: str) -> str:
-    if "\0" in text:
-        raise FilterError("Filters may not contain NUL characters.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise FilterError("Filters may not contain lone surrogates.") from error
-    return text
-
-
-def _flag(item: Mapping[str, Any], name: str) -> bool:
-    value = item.get(name)
-    if value is not None and not isinstance(value, bool):
-        message = f"`{name}` must be true or false."
-        raise FilterError(message)
-    return bool(value)
-
-
-def _operands(operator: Operator, name: str, item: Mapping[str, Any]) -> tuple[str, ...]:
-    if operator.takes == "nothing":
-        return ()
-    value = item.get("value")
-    if value is None:
-        message = f"A filter with the operator {name} must have a `value`."
-        raise FilterError(message)
-    if operator.takes in {"list", "pair"} and not isinstance(value, list):
-        raise FilterError(
-            f"{name} operator requires numeric values"
-            if operator.takes == "pair"
-            else f"The `value` of the operator {name} must be a list."
-        )
-    listed = value if isinstance(value, list) else [value]
-    if operator.takes == "pair" and len(listed) != 2:  # noqa: PLR2004 a pair
-        message = f"{name} operator requires numeric values"
-        raise FilterError(message)
-    if len(listed) > MAX_VALUES:
-        message = f"A filter may have at most {MAX_VALUES} values."
-        raise FilterError(message)
-    return tuple(map(_operand, listed))
-
-
-def _operand(value: object) -> str:
-    if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
-        raise FilterError("The `value` of a filter must be text, a number, a boolean or a list of these.")
-    return _storable(value_text(value) or "")
-
-
-def _cohort_filter(item: Mapping[str, Any]) -> Filter:
-    operator = item.get("operator")
-    if operator not in {None, "exact", "in", "not_in", "is_not"}:
-        raise FilterError("A cohort filter has the operator in or not_in.")
-    value = item.get("value")
-    numbers = [_cohort_id(one) for one in (value if isinstance(value, list) else [value])]
-    if not numbers:
-        return EVERYTHING
-    if len(numbers) > MAX_VALUES:
-        message = f"A filter may have at most {MAX_VALUES} values."
-        raise FilterError(message)
-    negated = (operator in {"not_in", "is_not"}) != _flag(item, "negation")
-    return CohortFilter(tuple(dict.fromkeys(numbers)), negated)
-
-
-def _cohort_id(value: object) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < len(str(MAX_COHORT_ID)):
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COHORT_ID:
-        raise FilterError("The `value` of a cohort filter must be the id of a cohort.")
-    return value
-
-
-def _path_rules(rules: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
-    """Return (pattern, replacement) of the rules that are complete and that RE2 takes; others do nothing."""
-    usable = []
-    for rule in rules[:MAX_PATH_RULES]:
-        pattern, alias = rule.get("regex"), rule.get("alias")
-        if isinstance(pattern, str) and isinstance(alias, str):
-            try:
-                check_pattern(_storable(pattern))
-                usable.append((pattern, _storable(alias)))
-            except FilterError:
-                continue
-    return tuple(usable)
 
 
 def _check_size(value: object) -> None:

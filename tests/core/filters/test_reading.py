@@ -11,14 +11,13 @@ from core.filters.reading import read_filter_parameter
 from events.filters.grammar import (
     MAX_DEPTH,
     MAX_FILTERS,
-    MAX_KEY_LENGTH,
-    MAX_VALUES,
     CohortFilter,
     FilterGroup,
     PropertyFilter,
     cohort_ids,
     property_keys,
 )
+from events.filters.members import MAX_KEY_LENGTH, MAX_VALUES
 from events.filters.predicates import Contains, Equals
 from tests.core.conftest import Cast
 

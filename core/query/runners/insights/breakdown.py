@@ -17,7 +17,8 @@ from core.query.reading import BadNode, Fields
 from core.query.runners.insights.common import refuse, unsupported
 from core.tenancy.statements import fetch_rows
 from events.filters.errors import FilterError
-from events.filters.grammar import HOGQL, HOGQL_VALUE, MAX_KEY_LENGTH, Filter
+from events.filters.grammar import HOGQL, HOGQL_VALUE, Filter
+from events.filters.members import MAX_KEY_LENGTH
 from events.filters.sessions import check_property
 from events.filters.values import NUMBER_PATTERN
 from events.insights.breakdowns import MISSING, OTHER, Bins, Dimension, Place, Values
