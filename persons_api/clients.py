@@ -21,6 +21,35 @@ _LAST_RECEIVED: Final = 52
 """Places of tcpi_last_data_sent and tcpi_last_data_recv, milliseconds ago, in Linux's struct tcp_info."""
 _SLACK_SECONDS: Final = 10.0
 """A request may have lain in the server for a while before it came to the application."""
+_MOST_SEEN: Final = 1_000
+_SEEN: Final[dict[str, None]] = {}
+"""Addresses that sockets were found of: where a proxy or the like gives others, nobody is taken for gone."""
+
+
+class ClientSockets:
+    """Copies of the sockets of which one is a request's client, looked for when they are wanted or before."""
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        """Take the environment of a request that has come in now."""
+        self._environ = environ
+        self._began = time.monotonic()
+        self._found: list[socket.socket] | None = None
+
+    def look(self) -> None:
+        """Look for them now: the sooner, the surer, as the server forgets who has hung up."""
+        self._found = client_sockets(self._environ, self._began)
+
+    def copies(self) -> list[socket.socket]:
+        """Return copies, which the caller closes."""
+        if self._found is None:
+            return client_sockets(self._environ, self._began)
+        return [one.dup() for one in self._found]
+
+    def close(self) -> None:
+        """Forget them, at the end of the request."""
+        for one in self._found or ():
+            one.close()
+        self._found = None
 
 
 def client_sockets(environ: Mapping[str, Any], began: float) -> list[socket.socket]:
@@ -28,20 +57,34 @@ def client_sockets(environ: Mapping[str, Any], began: float) -> list[socket.sock
 
     One of them is the client's; others belong to requests that it, or a proxy, made at the same time. `began` is when
     the application got the request (time.monotonic). None are found where the system is not Linux, or the request came
-    another way than by TCP.
+    another way than by TCP. A client that has gone already has no socket any more: then it is one that is hung up.
     """
     address = _plain(str(environ.get("REMOTE_ADDR", "")))
     port = str(environ.get("SERVER_PORT", ""))
     if not address or not os.path.isdir(_FOLDER) or not hasattr(socket, "TCP_INFO"):  # noqa: PTH112 hot
         return []
     oldest = (time.monotonic() - began + _SLACK_SECONDS) * 1000
-    found = []
+    found, is_there = [], False
     for one in _sockets():
-        if _waits(one, address, port, oldest):
-            found.append(one)
-        else:
-            one.close()
+        if _is_of(one, address, port):
+            is_there = True
+            if _waits(one, oldest):
+                found.append(one)
+                continue
+        one.close()
+    if is_there:
+        _SEEN[address] = None
+        while len(_SEEN) > _MOST_SEEN:
+            _SEEN.pop(next(iter(_SEEN)), None)
+    elif address in _SEEN:
+        return [_hung_up()]
     return found
+
+
+def _hung_up() -> socket.socket:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    return ours
 
 
 def _sockets() -> Iterator[socket.socket]:
@@ -63,12 +106,17 @@ def _is_socket(number: int) -> bool:
         return False
 
 
-def _waits(one: socket.socket, address: str, port: str, oldest: float) -> bool:
+def _is_of(one: socket.socket, address: str, port: str) -> bool:
     try:
         if one.family not in {socket.AF_INET, socket.AF_INET6} or str(one.getsockname()[1]) != port:
             return False
-        if _plain(one.getpeername()[0]) != address:
-            return False
+        return _plain(one.getpeername()[0]) == address
+    except OSError:
+        return False
+
+
+def _waits(one: socket.socket, oldest: float) -> bool:
+    try:
         info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
     except OSError:
         return False

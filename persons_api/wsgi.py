@@ -2,9 +2,7 @@
 
 import io
 import os
-import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
@@ -13,7 +11,7 @@ from django.urls import get_resolver
 
 from core.api.leaving import CLIENT_SOCKETS, LEAVE_PLACE, pause_of_place
 from persons_api import celery_app
-from persons_api.clients import client_sockets
+from persons_api.clients import ClientSockets
 from persons_api.places import HeldPlace, Place, Places, leave_connections_alone
 
 MAX_BODY_BYTES: Final = 28 * 1024 * 1024
@@ -51,9 +49,12 @@ def receive_body(environ: dict[str, Any]) -> None:
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Answer one request."""
     receive_body(environ)
+    clients = ClientSockets(environ)
+    environ[CLIENT_SOCKETS] = clients.copies
+    if environ.get("REQUEST_METHOD") == "POST" and "/query" in str(environ.get("PATH_INFO")):
+        clients.look()
     place = Place(_places)
     environ[LEAVE_PLACE] = place.leave
-    environ[CLIENT_SOCKETS] = partial(client_sockets, environ, time.monotonic())
     pause_of_place.set(place.paused)
     held = False
     try:
@@ -61,5 +62,6 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         held = getattr(response, "streaming", False) and not place.left
         return HeldPlace(response, place) if held else response
     finally:
+        clients.close()
         if not held:
             place.leave()

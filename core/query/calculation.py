@@ -1,7 +1,7 @@
 """One query from request to answer: kept, worked out now, or given to the background (query.md B3 to B5)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from socket import socket
@@ -23,7 +23,7 @@ from core.query.reading import Fields
 from core.query.runners.base import QueryContext, Runner
 from core.query.runners.nodes import unwrapped
 from core.query.runners.registry import runner_of
-from core.query.running import Renew, alone_with, attended, place_of_project
+from core.query.running import Clients, Renew, alone_with, attended, place_of_project
 from core.query.status import Status, status_of_key
 from core.tenancy.context import TeamContext
 from events import client
@@ -46,6 +46,12 @@ class Asker:
     sees_sql: bool = False
     sockets: Callable[[], Sequence[socket]] = tuple
     """Copies of the sockets of which one is the client's; all hung up, nobody waits for the answer any more."""
+
+    @contextmanager
+    def clients(self) -> Iterator[Clients]:
+        """Look for the client during the block."""
+        with ExitStack() as stack:
+            yield Clients([stack.enter_context(one) for one in self.sockets()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +131,27 @@ def answer_of(question: Question, *, start: Callable[[Question], Status | None])
     return _calculated_once(question)
 
 
-def calculated(question: Question, *, renewals: Sequence[Renew] = (), wait_seconds: float | None = None) -> Given:
-    """Work an answer out, keep it, and log the run. Raises errors of the API."""
+def calculated(
+    question: Question,
+    *,
+    renewals: Sequence[Renew] = (),
+    wait_seconds: float | None = None,
+    clients: Clients | None = None,
+) -> Given:
+    """Work an answer out, keep it, and log the run; `clients` are looked for unless given. Raises errors of the API."""
     context = question.context
     began = perf_counter()
     error: BaseException | None = None
     wait = settings.QUERY_CONCURRENCY_WAIT_SECONDS if wait_seconds is None else wait_seconds
     try:
         with answered_errors(_text(question.runner.node)), ExitStack() as stack:
-            place = place_of_project(context.team.id, wait_seconds=wait)
+            if clients is None:
+                clients = stack.enter_context(question.asker.clients())
+            place = place_of_project(context.team.id, wait_seconds=wait, clients=clients)
             with place_left():
                 renew = stack.enter_context(place)
-            sockets = [stack.enter_context(one) for one in question.asker.sockets()]
-            stack.enter_context(attended([renew, *renewals], sockets=sockets, on_gone=lambda: stop(context)))
+            clients.check()
+            stack.enter_context(attended([renew, *renewals], clients=clients, on_gone=lambda: stop(context)))
             members = question.runner.run()
     except BaseException as raised:
         error = raised
@@ -167,14 +181,15 @@ def shown_to(asker: Asker, answer: Mapping[str, Json]) -> Answer:
 def _calculated_once(question: Question) -> Given:
     """Work an answer out unless somebody else does so right now: then wait for theirs."""
     with ExitStack() as stack:
-        with place_left():
-            alone = alone_with(question.key, wait_seconds=question.context.seconds)
+        clients = stack.enter_context(question.asker.clients())
+        with answered_errors(), place_left():
+            alone = alone_with(question.key, wait_seconds=question.context.seconds, clients=clients)
             is_first, renew = stack.enter_context(alone)
         if not is_first:
             kept = kept_find(question.key)
             if kept is not None and _standing(question, kept) is Standing.FRESH:
                 return _from_cache(question, kept)
-        return calculated(question, renewals=[renew])
+        return calculated(question, renewals=[renew], clients=clients)
 
 
 def _standing(question: Question, kept: Kept | None) -> Standing:

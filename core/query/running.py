@@ -20,7 +20,8 @@ from django.conf import settings
 from core.query.errors import TooManyRunning
 from core.query.store import query_store
 from core.redis_store import RedisStore, StoreAwayError
-from events.errors import EventStoreError
+from events.errors import EventStoreError, QueryStopped
+from events.mistakes import CANCELLED
 
 log = structlog.get_logger()
 
@@ -50,14 +51,33 @@ _RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.ca
 type Renew = Callable[[], None]
 
 
+class Clients:
+    """Copies of the sockets of which one is the client's; it has gone when all of them are hung up."""
+
+    def __init__(self, sockets: Sequence[socket.socket] = ()) -> None:
+        """Take the sockets, none where nobody can know; they are the caller's to close."""
+        self.sockets = sockets
+
+    def check(self) -> None:
+        """Raise QueryStopped when nobody waits for the answer any more."""
+        poll = select.poll()
+        for one in self.sockets:
+            poll.register(one, _GONE)
+        if self.sockets and len(poll.poll(0)) == len(self.sockets):
+            raise QueryStopped(CANCELLED)
+
+
+NOBODY_KNOWS: Final = Clients()
+
+
 @contextmanager
-def place_of_project(team_id: int, *, wait_seconds: float) -> Iterator[Renew]:
+def place_of_project(team_id: int, *, wait_seconds: float, clients: Clients = NOBODY_KNOWS) -> Iterator[Renew]:
     """Hold one of the project's places during the block, whose attendant is to call what this yields.
 
-    Raises TooManyRunning when none is free in time.
+    Raises TooManyRunning when none is free in time, and QueryStopped when the client does not wait so long.
     """
     store, name, token = query_store(), f"query:{{{team_id}}}:places", secrets.token_hex(8)
-    if not _taken(store, name, token, wait_seconds):
+    if not _taken(store, name, token, wait_seconds, clients):
         raise TooManyRunning
     try:
         yield lambda: _quietly(store, lambda client: client.eval(_RENEW, 1, name, token, LEASE_SECONDS))
@@ -65,10 +85,11 @@ def place_of_project(team_id: int, *, wait_seconds: float) -> Iterator[Renew]:
         _quietly(store, lambda client: client.zrem(name, token))
 
 
-def _taken(store: RedisStore, name: str, token: str, wait_seconds: float) -> bool:
+def _taken(store: RedisStore, name: str, token: str, wait_seconds: float, clients: Clients) -> bool:
     deadline = time.monotonic() + wait_seconds
     most = settings.QUERY_CONCURRENCY_PER_PROJECT
     while True:
+        clients.check()
         try:
             if store.ask(lambda client: client.eval(_TAKE, 1, name, token, most, LEASE_SECONDS)):
                 return True
@@ -80,14 +101,18 @@ def _taken(store: RedisStore, name: str, token: str, wait_seconds: float) -> boo
 
 
 @contextmanager
-def alone_with(cache_key: str, *, wait_seconds: float) -> Iterator[tuple[bool, Renew]]:
-    """Yield whether nobody else works out the same answer; false after somebody else has ended, or for too long."""
+def alone_with(cache_key: str, *, wait_seconds: float, clients: Clients = NOBODY_KNOWS) -> Iterator[tuple[bool, Renew]]:
+    """Yield whether nobody else works out the same answer; false after somebody else has ended, or for too long.
+
+    Raises QueryStopped when the client does not wait so long.
+    """
     store, name, token = query_store(), f"query:{cache_key}:calculated", secrets.token_hex(8)
     is_first = True
     deadline = time.monotonic() + wait_seconds
     with suppress(StoreAwayError):
         while not store.ask(lambda client: client.set(name, token, ex=LEASE_SECONDS, nx=True)):
             is_first = False
+            clients.check()
             if time.monotonic() >= deadline:
                 break
             time.sleep(LOOK_AGAIN_SECONDS)
@@ -103,14 +128,14 @@ def _quietly(store: RedisStore, work: Callable[[Any], Any]) -> None:
 
 @contextmanager
 def attended(
-    renewals: Sequence[Renew], *, sockets: Sequence[socket.socket] = (), on_gone: Callable[[], None] | None = None
+    renewals: Sequence[Renew], *, clients: Clients = NOBODY_KNOWS, on_gone: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Renew what the block holds while it lasts, and call `on_gone` once when all of `sockets` have been hung up.
+    """Renew what the block holds while it lasts, and call `on_gone` once when the client has gone.
 
     A renewal that raises LookupError ends the attendance with `on_gone`: nobody wants the answer any more. It begins
     after GRACE_SECONDS: most queries are done before, and a thread for each costs them more than their places do.
     """
-    with ATTENDANTS.later(lambda ended: _attend(ended, renewals, sockets, on_gone)):
+    with ATTENDANTS.later(lambda ended: _attend(ended, renewals, clients.sockets, on_gone)):
         yield
 
 

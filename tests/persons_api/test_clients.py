@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.api.leaving import pause_of_place, place_left
-from persons_api.clients import client_sockets
+from persons_api.clients import ClientSockets, client_sockets
 from persons_api.places import Place, Places
 
 
@@ -57,6 +57,27 @@ def test_what_came_long_before_the_request_is_not_its_client(monkeypatch: pytest
         assert found(server, began=time.monotonic() - 1) == [asking.getsockname()[1]]
         asking.close()
         answering.close()
+
+
+def test_who_has_gone_is_one_that_is_hung_up_unless_nobody_of_its_address_was_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        environ = {"REMOTE_ADDR": "127.0.0.3", "SERVER_PORT": str(server.getsockname()[1])}
+        assert client_sockets(environ, time.monotonic()) == []
+        client = socket.create_connection(server.getsockname(), source_address=("127.0.0.3", 0))
+        answering, _ = server.accept()
+        client.send(b"question")
+        time.sleep(0.05)
+        kept = ClientSockets(environ)
+        kept.look()
+        client.close()
+        answering.close()
+        with kept.copies()[0] as copy:
+            assert copy.recv(100) == b"question"
+            assert copy.recv(100) == b""
+        kept.close()
+        (gone,) = client_sockets(environ, time.monotonic())
+        with gone:
+            assert gone.recv(1) == b""
 
 
 class _Counted(Places):

@@ -11,9 +11,9 @@ from django.db import connections
 
 from core.query import running
 from core.query.errors import TooManyRunning
-from core.query.running import alone_with, attended, place_of_project
+from core.query.running import Clients, alone_with, attended, place_of_project
 from core.redis_store import redis_store
-from events.errors import StoreUnavailable
+from events.errors import QueryStopped, StoreUnavailable
 from tests.core.http import problem
 from tests.core.query.execution.conftest import Asking, make_asking
 from tests.factories import make_team
@@ -48,6 +48,21 @@ def test_whoever_waits_gets_the_next_place(settings: Any) -> None:
         assert not got.wait(0.4)
     assert got.wait(5)
     thread.join()
+
+
+@pytest.mark.usefixtures("valkey")
+def test_who_hangs_up_does_not_wait_on(settings: Any) -> None:
+    settings.QUERY_CONCURRENCY_PER_PROJECT = 1
+    ours, theirs = socket.socketpair()
+    gone = Clients([ours])
+    gone.check()
+    with place_of_project(TEAM, wait_seconds=0), alone_with("k", wait_seconds=0):
+        theirs.close()
+        with pytest.raises(QueryStopped), place_of_project(TEAM, wait_seconds=60, clients=gone):
+            pass
+        with pytest.raises(QueryStopped), alone_with("k", wait_seconds=60, clients=gone):
+            pass
+    ours.close()
 
 
 def test_a_place_whose_process_was_killed_gets_free(
@@ -158,7 +173,7 @@ def test_a_running_query_is_seen_and_stopped(clickhouse: object, valkey: object)
 def test_hanging_up_is_noticed_once_all_who_may_be_meant_did() -> None:
     gone: list[float] = []
     pairs = [socket.socketpair() for _ in range(2)]
-    with attended([], sockets=[ours for ours, _ in pairs], on_gone=lambda: gone.append(time.monotonic())):
+    with attended([], clients=Clients([ours for ours, _ in pairs]), on_gone=lambda: gone.append(time.monotonic())):
         pairs[0][1].close()
         time.sleep(running.GRACE_SECONDS + 0.3)
         assert gone == []
@@ -175,7 +190,7 @@ def test_hanging_up_is_noticed_once_all_who_may_be_meant_did() -> None:
 def test_a_client_that_waits_is_not_gone() -> None:
     ours, theirs = socket.socketpair()
     gone: list[int] = []
-    with attended([], sockets=[ours], on_gone=lambda: gone.append(1)):
+    with attended([], clients=Clients([ours]), on_gone=lambda: gone.append(1)):
         theirs.send(b"more")
         time.sleep(running.GRACE_SECONDS + 0.3)
     assert gone == []
@@ -219,7 +234,7 @@ def test_stopping_is_tried_again_when_clickhouse_did_not_answer(monkeypatch: pyt
         if len(tries) < 3:
             raise StoreUnavailable
 
-    with attended([], sockets=[ours], on_gone=stop):
+    with attended([], clients=Clients([ours]), on_gone=stop):
         theirs.close()
         time.sleep(0.6)
     assert len(tries) == 3
