@@ -54,6 +54,19 @@ def read_statement(node: Mapping[str, Json], context: QueryContext, *, path: Seq
     return Statement(text, query)
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What limits cut: which SELECTs of a UNION, None where nobody can know, and whether no more rows are possible."""
+
+    selects: frozenset[int] | None = None
+    whole: bool = False
+
+    @property
+    def has_more(self) -> bool | None:
+        """Tell whether there are more rows; None where nobody can know."""
+        return True if self.whole else None if self.selects is None else bool(self.selects)
+
+
 class HogQLRunner(Runner):
     """Reads and answers a HogQLQuery."""
 
@@ -81,15 +94,15 @@ class HogQLRunner(Runner):
             "explain": self._plan(one_more(shown.query)) if self.explain else None,
             "metadata": None,
             "warnings": self._warnings(rows=len(rows), cut=cut),
-            "hasMore": None if cut is None else bool(cut),
+            "hasMore": cut.has_more,
             "limit": shown.limit,
             "offset": shown.offset,
             "modifiers": {"personsOnEventsMode": person_mode(self.node), "inCohortVia": "auto"},
             "query_metadata": _metadata(self.statement.query),
         }
 
-    def _rows(self) -> tuple[Answered, Sequence[Sequence[Json]], frozenset[int] | None]:
-        """Return the answer, its rows within the limits, and which SELECTs had more; None where nobody can know."""
+    def _rows(self) -> tuple[Answered, Sequence[Sequence[Json]], Cut]:
+        """Return the answer, its rows within the limits, and what had more."""
         shown, context = self.limited, self.context
         union = marked(shown.query, most=context.max_rows)
         if union is not None:
@@ -97,33 +110,42 @@ class HogQLRunner(Runner):
             with suppress(HogQLError):
                 found = answered(union.query, self.node, context, shown=shown.query, more_rows=len(union.limits))
                 rows, cut = union.cut(found.rows)
-                return replace(found, columns=found.columns[:-1], types=found.types[:-1]), rows, cut
+                return replace(found, columns=found.columns[:-1], types=found.types[:-1]), rows, Cut(cut)
+        most = context.max_rows
+        if isinstance(shown.query, ast.SelectSetQuery) and shown.query.limit is None:
+            bounded = replace(shown.query, limit=ast.Constant(most + 1))
+            found = answered(bounded, self.node, context, shown=shown.query)
+            return found, found.rows[:most], Cut(whole=len(found.rows) > most)
         query = one_more(shown.query)
         found = answered(query, self.node, context, shown=shown.query)
         if query is shown.query or shown.limit is None:
-            return found, found.rows, None
-        return found, found.rows[: shown.limit], frozenset({0} if len(found.rows) > shown.limit else ())
+            return found, found.rows, Cut()
+        more = len(found.rows) > shown.limit
+        return found, found.rows[: shown.limit], Cut(frozenset({0} if more else ()), whole=more and shown.limit == most)
 
-    def _warnings(self, *, rows: int, cut: frozenset[int] | None) -> list[dict[str, Json]] | None:
+    def _warnings(self, *, rows: int, cut: Cut) -> list[dict[str, Json]] | None:
         """Say that a limit which nobody asked for cut the result, or may have cut an arm of a UNION."""
-        shown, most, asked = self.limited, self.context.max_rows, self.statement.query
-        if cut and shown.limit == most:
+        shown, asked = self.limited, self.statement.query
+        if cut.whole:
             message = (
-                f"Only the first {most} rows are shown: a query has no more. Page with LIMIT and OFFSET to see the"
-                " rest."
+                f"Only the first {self.context.max_rows} rows are shown: a query has no more. Page with LIMIT and"
+                " OFFSET to see the rest."
             )
         elif not shown.defaulted:
             return None
         elif isinstance(asked, ast.SelectSetQuery) and shown.limit is None:
-            is_cut = rows >= DEFAULT_LIMIT if cut is None else any(asked.queries[arm].limit is None for arm in cut)
+            known = cut.selects is not None
+            is_cut = any(asked.queries[one].limit is None for one in cut.selects or ()) or (
+                not known and rows >= DEFAULT_LIMIT
+            )
             if not is_cut:
                 return None
             message = (
                 f"Each SELECT without a LIMIT gives {DEFAULT_LIMIT} rows at most, so some"
-                f" {'may be' if cut is None else 'are'} missing. Add a LIMIT to each, or one to the whole in"
+                f" {'are' if known else 'may be'} missing. Add a LIMIT to each, or one to the whole in"
                 " parentheses."
             )
-        elif cut:
+        elif cut.has_more:
             message = (
                 f"Only the first {DEFAULT_LIMIT} rows are shown, because the query has no LIMIT. Add one to see more."
             )

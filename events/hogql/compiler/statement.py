@@ -121,11 +121,15 @@ class Statement:
         if self._bytes > _LONGEST_STATEMENT:
             raise mistake(None, f"The constants of a query can have at most {_LONGEST_STATEMENT:,} bytes together")
 
-    def compile(self, node: ast.Expr, scope: "Scope") -> Value:
-        """Return the value of an expression; errors without a place get its place."""
-        self._expressions += 1
+    def count(self, node: ast.Expr, expressions: int) -> None:
+        """Count expressions that a node stands for. Raises HogQLResolutionError for too many."""
+        self._expressions += expressions
         if self._expressions > _MOST_EXPRESSIONS:
             raise mistake(node, "The query is too large")
+
+    def compile(self, node: ast.Expr, scope: "Scope") -> Value:
+        """Return the value of an expression; errors without a place get its place."""
+        self.count(node, 1)
         handler = self.handlers.get(type(node))
         if handler is None:
             raise mistake(node, "This cannot be used here")

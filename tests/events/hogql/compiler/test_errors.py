@@ -104,6 +104,14 @@ def test_values_of_with_that_double_each_other_are_refused() -> None:
         compiled(f"WITH 1 AS v0, {values} SELECT v19")
 
 
+@pytest.mark.parametrize("star", ["*", "e.*", "COLUMNS('.*')", "* EXCLUDE (uuid)"])
+def test_stars_that_stand_for_very_many_columns_are_refused(star: str) -> None:
+    few, many = (f"SELECT {', '.join([star] * times)} FROM events AS e" for times in (100, 400))
+    assert compiled(few)
+    with pytest.raises(HogQLResolutionError, match="too large"):
+        compiled(many)
+
+
 def test_half_of_a_surrogate_pair_is_refused() -> None:
     with pytest.raises(HogQLResolutionError, match="surrogate"):
         compile_query(SelectQuery(select=(Constant(value="\ud800"),)), CONTEXT)
