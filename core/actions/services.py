@@ -13,6 +13,7 @@ from core.actions.steps import steps_read
 from core.activity.services import activity_log
 from core.api.errors import Invalid, NotFound
 from core.api.json import format_time
+from core.filters.storing import stores_filters
 from core.tenancy.holding import team_hold
 from core.tenancy.statements import execute
 
@@ -29,6 +30,7 @@ class Author:
     user_id: int
 
 
+@stores_filters
 def action_create(*, author: Author, fields: Mapping[str, Any]) -> int:
     """Make an action of fields that `bodies.read_action` gave and return its id; raises Invalid with the attr."""
     with transaction.atomic():
@@ -43,6 +45,7 @@ def action_create(*, author: Author, fields: Mapping[str, Any]) -> int:
     return int(action.id)
 
 
+@stores_filters
 def action_update(*, author: Author, action_id: int, fields: Mapping[str, Any]) -> None:
     """Change the given fields; raises NotFound, and Invalid with the attr that is wrong."""
     with transaction.atomic():

@@ -15,6 +15,7 @@ from core.api.params import text_value
 from core.filters.hogql import hogql_reader
 from core.filters.problems import invalid_filter
 from core.filters.reading import check_cohorts, path_rules_for
+from core.filters.storing import types_known
 from events.filters.grammar import Filter, FilterError, FilterGroup, HogQLReader, cohort_ids, read_filters
 from events.insights.entities import EventMatch
 
@@ -46,7 +47,8 @@ type Rules = Sequence[Mapping[str, Any]]
 def steps_read(value: object, *, team_id: int) -> list[dict[str, Any]]:
     """Return the steps as they are stored; what PostHog does not know is left out.
 
-    `value` is JSON that can be stored. Raises Invalid whose attr names the step and field: `steps__0__url`.
+    `value` is JSON that can be stored. Raises Invalid whose attr names the step and field: `steps__0__url`. Must run in
+    `stores_filters`.
     """
     if not isinstance(value, list):
         raise Invalid("Expected a list of steps.", attr="steps")
@@ -57,7 +59,7 @@ def steps_read(value: object, *, team_id: int) -> list[dict[str, Any]]:
     if len(dumps(steps)) > MAX_BYTES:
         message = f"The steps may not exceed {MAX_BYTES} bytes."
         raise Invalid(message, code="max_length", attr="steps")
-    rules, hogql = path_rules_for(steps, team_id=team_id), hogql_reader(steps, team_id=team_id)
+    rules, hogql = path_rules_for(steps, team_id=team_id), hogql_reader(steps, team_id=team_id, storing=True)
     named: set[int] = set()
     for number, step in enumerate(steps):
         for field, condition in _conditions(step):
@@ -67,6 +69,7 @@ def steps_read(value: object, *, team_id: int) -> list[dict[str, Any]]:
     # A statement has room for the conditions of one filter, so that is what all steps together may have.
     _checked(_any_of(steps), "steps", rules, hogql)
     check_cohorts(named, team_id=team_id, attr="steps")
+    types_known()
     return steps
 
 

@@ -25,7 +25,7 @@ from core.filters.postgres import condition
 from core.outbox.services import outbox_add, outbox_nudge
 from core.tenancy.holding import TeamGoneError, team_hold
 from core.tenancy.statements import execute
-from events.errors import QueryMistake
+from events.errors import QueryMistake, QueryUnsupported
 from events.filters.grammar import Filter, FilterError
 from events.rows import Table
 
@@ -127,15 +127,12 @@ def cohorts_calculate(*, seconds: float) -> bool:
                     return True
         except (LeaseLostError, TeamGoneError):
             log.info("cohort_calculation_dropped", cohort=claim.cohort_id)
+        except (FilterError, QueryMistake, QueryUnsupported) as error:
+            log.warning("cohort_filters_wrong", cohort=claim.cohort_id, error=type(error).__name__)
+            _fail(claim, str(error))
         except Exception as error:
             log.exception("cohort_calculation_failed", cohort=claim.cohort_id)
-            text = (
-                error.message
-                if isinstance(error, FilterError | QueryMistake)
-                else f"The calculation failed: {type(error).__name__}"
-            )
-            waits = [text[:400], RETRY_SECONDS, RETRY_AT_MOST_SECONDS]
-            execute(_FAIL, [*waits, claim.cohort_id, claim.lease])
+            _fail(claim, f"The calculation failed: {type(error).__name__}")
         if time.monotonic() > deadline:
             return True
     return False
@@ -168,6 +165,11 @@ def portion_calculate(claim: Claim) -> bool:
     if not more:
         _finish(claim)
     return more
+
+
+def _fail(claim: Claim, text: str) -> None:
+    waits = [text[:400], RETRY_SECONDS, RETRY_AT_MOST_SECONDS]
+    execute(_FAIL, [*waits, claim.cohort_id, claim.lease])
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ class Definition:
 def definition_read(*, team_id: int, filters: object, groups: object) -> Definition:
     """Read `filters`, or `groups` where there are none; raises Invalid with the attr that is wrong.
 
-    Must run under `definitions_lock`: the cohorts that the filters name are checked here.
+    Must run under `definitions_lock`, as the cohorts that the filters name are checked here, and in
+    `stores_filters`.
     """
     if filters:
         if not isinstance(filters, dict) or not _is_group(filters.get("properties")):
@@ -83,7 +84,7 @@ def _checked(team_id: int, attr: str, stored: dict[str, Any], groups: Any) -> De
     if any(leaf.get("type") == "behavioral" for leaf in _objects(stored["properties"])):
         raise Invalid(NO_EVENTS, attr=attr)
     inside = ("properties",) if attr == "filters" else None
-    wanted = read_filter_parameter(stored["properties"], attr=attr, team_id=team_id, asks=False, inside=inside)
+    wanted = read_filter_parameter(stored["properties"], attr=attr, team_id=team_id, storing=True, inside=inside)
     named = sorted(cohort_ids(wanted)) if wanted is not None else []
     return Definition(filters=stored, groups=groups, depends_on=named)
 

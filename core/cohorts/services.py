@@ -16,6 +16,7 @@ from core.cohorts.membership import LOCK_BY_UUID, members_add, members_lock, mem
 from core.cohorts.models import Cohort, CohortUpload
 from core.cohorts.nudges import cohorts_nudge
 from core.cohorts.uploads import CohortBody, Upload
+from core.filters.storing import stores_filters
 from core.outbox.services import outbox_add, outbox_nudge
 from core.tenancy.holding import team_hold
 from core.tenancy.statements import execute
@@ -52,6 +53,7 @@ class Author:
     user_id: int
 
 
+@stores_filters
 def cohort_create(*, author: Author, body: CohortBody) -> int:
     """Make a cohort and return its id; raises Invalid with the attr that is wrong."""
     fields = body.fields
@@ -79,6 +81,7 @@ def cohort_create(*, author: Author, body: CohortBody) -> int:
     return int(cohort.id)
 
 
+@stores_filters
 def cohort_update(*, author: Author, cohort_id: int, body: CohortBody) -> None:
     """Change the given fields; raises NotFound, and Invalid with the attr that is wrong."""
     fields = body.fields

@@ -7,6 +7,7 @@ from typing import Final, Literal, LiteralString
 from core.api.errors import Invalid, ServiceUnavailable
 from core.definitions.contexts import project_context
 from core.filters.problems import metadata_of
+from core.filters.storing import types_check
 from core.tenancy.statements import fetch_row
 from events.filters.errors import FilterError
 from events.filters.grammar import HOGQL, HOGQL_VALUE, MAX_FILTERS, HogQLReader
@@ -27,12 +28,15 @@ _PROJECT: Final[LiteralString] = "SELECT timezone, week_start_day FROM core_team
 type Rows = Literal["events", "persons"]
 
 
-def hogql_reader(value: object, *, team_id: int, table: Rows = "events", values: bool = False) -> HogQLReader:
+def hogql_reader(
+    value: object, *, team_id: int, table: Rows = "events", values: bool = False, storing: bool = False
+) -> HogQLReader:
     """Return what reads the expressions of the filters of type `hogql` in parsed JSON.
 
     All are parsed and looked up here, by a statement for each sort of thing; what is wrong with one is a FilterError
-    when it is read. With `values`, filters on values of expressions are read too, which no caller may send. Raises
-    ServiceUnavailable while too much is being parsed.
+    when it is read. With `values`, filters on values of expressions are read too, which no caller may send. With
+    `storing`, what ClickHouse says of types counts as well, within `stores_filters` and once `types_known` is called.
+    Raises ServiceUnavailable while too much is being parsed.
     """
     types = {HOGQL, HOGQL_VALUE} if values else {HOGQL}
     texts = list(dict.fromkeys(_texts(value, types)))
@@ -47,6 +51,8 @@ def hogql_reader(value: object, *, team_id: int, table: Rows = "events", values:
             if isinstance(expression, HogQLError):
                 raise expression
             expression.check(condition=kind == HOGQL)
+            if storing:
+                types_check(expression)
         except HogQLError as error:
             place = (text, error.start, error.end) if kind == HOGQL else None
             raise FilterError(error.message, place=place) from error

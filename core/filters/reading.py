@@ -10,6 +10,7 @@ from core.filters.hogql import hogql_reader
 from core.filters.person_sets import with_nobody_found, with_persons_found
 from core.filters.postgres import condition
 from core.filters.problems import invalid_filter
+from core.filters.storing import types_known
 from core.tenancy.statements import fetch_row, fetch_rows
 from events.errors import QueryMistake
 from events.filters.grammar import MAX_BYTES, Filter, FilterError, cohort_ids, read_filters
@@ -24,13 +25,14 @@ def read_filter_parameter(  # noqa: PLR0913 where the filters stand, and what th
     attr: str = "properties",
     team_id: int,
     now: datetime | None = None,
-    asks: bool = True,
+    storing: bool = False,
     inside: Sequence[str] | None = (),
 ) -> Filter | None:
     """Return the filter in a parameter (JSON text, or a value parsed already); None when it restricts nothing.
 
-    `now` is what relative dates count from. With `asks`, ClickHouse is asked now which persons HogQL means. `inside`
-    leads from `attr` to the filters; None where the caller did not write them in this form.
+    `now` is what relative dates count from. ClickHouse is asked now which persons HogQL means; with `storing`
+    only whether its types fit, within `stores_filters`. `inside` leads from `attr` to the filters; None where the
+    caller did not write them in this form.
     Raises Invalid, with `attr`, for what is no JSON or no filter and for cohorts that the team does not have.
     """
     if isinstance(value, str | bytes):
@@ -42,7 +44,7 @@ def read_filter_parameter(  # noqa: PLR0913 where the filters stand, and what th
             value,
             now=now,
             path_rules=path_rules_for(value, team_id=team_id),
-            hogql=hogql_reader(value, team_id=team_id, table="persons"),
+            hogql=hogql_reader(value, team_id=team_id, table="persons", storing=storing),
         )
         if wanted is not None:
             # What Postgres cannot have is the caller's fault too, and known only now.
@@ -51,7 +53,9 @@ def read_filter_parameter(  # noqa: PLR0913 where the filters stand, and what th
         raise invalid_filter(error, attr=attr, inside=inside) from error
     if wanted is not None:
         check_cohorts(cohort_ids(wanted), team_id=team_id, attr=attr)
-    if wanted is None or not asks:
+    if storing:
+        types_known()
+    if wanted is None or storing:
         return wanted
     try:
         return with_persons_found(wanted)

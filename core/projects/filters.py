@@ -7,6 +7,7 @@ from core.api.errors import Invalid
 from core.filters.hogql import hogql_reader
 from core.filters.problems import invalid_filter
 from core.filters.reading import check_cohorts, path_rules_for
+from core.filters.storing import types_known
 from events.filters.errors import FilterError
 from events.filters.grammar import cohort_ids, read_filters
 from events.filters.members import MAX_PATH_RULES
@@ -17,7 +18,10 @@ PATH_CLEANING: Final = "path_cleaning_filters"
 
 
 def account_filters_check(filters: object, *, team_id: int) -> None:
-    """Raise Invalid unless these are filters on events, as insights read them, whose cohorts are the project's."""
+    """Raise Invalid unless these are filters on events, as insights read them, whose cohorts are the project's.
+
+    Must run in `stores_filters`.
+    """
     if not isinstance(filters, list | dict):
         raise Invalid("Filters must be a list, a group object or a map of keys to values.", attr=TEST_ACCOUNTS)
     try:
@@ -25,12 +29,13 @@ def account_filters_check(filters: object, *, team_id: int) -> None:
             filters,
             scope="event",
             path_rules=path_rules_for(filters, team_id=team_id),
-            hogql=hogql_reader(filters, team_id=team_id),
+            hogql=hogql_reader(filters, team_id=team_id, storing=True),
         )
     except FilterError as error:
         raise invalid_filter(error, attr=TEST_ACCOUNTS) from error
     if wanted is not None:
         check_cohorts(cohort_ids(wanted), team_id=team_id, attr=TEST_ACCOUNTS)
+    types_known()
 
 
 def path_rules_check(rules: Sequence[Mapping[str, Any]] | None) -> None:

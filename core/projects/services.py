@@ -10,6 +10,7 @@ from core.activity.changes import changes_between
 from core.activity.services import activity_log
 from core.api.errors import Invalid, NotFound
 from core.api.json import dumps
+from core.filters.storing import stores_filters
 from core.projects.fields import DEFAULT_NAME, DEFAULTS, MAX_JSON_BYTES, MAX_SETTINGS_BYTES
 from core.projects.filters import PATH_CLEANING, TEST_ACCOUNTS, account_filters_check, path_rules_check
 from core.projects.nudges import demo_nudge
@@ -34,6 +35,7 @@ _HIDDEN: Final = "slack_incoming_webhook"
 _HOLD_ORGANIZATION: Final = "SELECT id FROM core_organization WHERE id = %s AND deleted_at IS NULL FOR SHARE"
 
 
+@stores_filters
 def project_create(
     *,
     organization_id: UUID,
@@ -68,6 +70,7 @@ def project_create(
     return team
 
 
+@stores_filters
 def project_update(*, team_id: int, user_id: int | None, changes: Mapping[str, Any]) -> None:
     """Change the given fields, read already, of a project; the others stay, also those that others change now.
 

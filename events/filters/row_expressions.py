@@ -1,5 +1,6 @@
 """HogQL expressions of a project's callers on a row of `events` or `persons`, ready to be written into statements."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -104,12 +105,40 @@ class EventsAggregate:
         """Return the aggregation of the events `alias`, whose SQL is a Float64 that may be NULL. Raises HogQLError."""
         found = compile_aggregate_expr(self.node, self.context, parameters, alias=alias, person_id=person_id)
         if found.type.kind not in _NUMBERS:
-            message = _NO_NUMBER.format(kind=found.type.kind)
-            raise HogQLResolutionError(message, start=self.node.start, end=self.node.end)
+            raise self.no_number(found.type.kind)
         return replace(found, sql=f"toFloat64({found.sql})")
+
+    def type_name(self, parameters: dict[str, Any], *, alias: str, person_id: str) -> Aggregated:
+        """Return an aggregation whose SQL is ClickHouse's name of the type; for types that HogQL does not know."""
+        found = compile_aggregate_expr(self.node, self.context, parameters, alias=alias, person_id=person_id)
+        return replace(found, sql=f"toTypeName({found.sql})")
+
+    def no_number(self, kind: str) -> HogQLResolutionError:
+        """Return the error of an aggregation of a type that is no number."""
+        return HogQLResolutionError(_NO_NUMBER.format(kind=kind), start=self.node.start, end=self.node.end)
 
 
 _PERSONS: Final = ast.JoinExpr(table=ast.Field(chain=("persons",)))
+
+
+def types_statement(expressions: Sequence[RowExpression]) -> tuple[str, dict[str, Any]]:
+    """Return an EXPLAIN, with its parameters, that ClickHouse refuses where types in these conditions do not fit.
+
+    They are on rows of one table and project, none of which it reads. Raises HogQLError.
+    """
+    context = expressions[0].context
+    if expressions[0].table == "events":
+        parameters: dict[str, Any] = {"team_id": context.team_id}
+        conditions = [one.condition(parameters, alias="e", person_id="e.person_id") for one in expressions]
+        rows, where = "events AS e", "e.team_id = {team_id:Int64}, 0"
+    else:
+        nodes = tuple(one.node for one in expressions)
+        query = ast.SelectQuery(select=nodes, select_from=_PERSONS, where=ast.Constant(value=False))
+        compiled = compile_query(query, context)
+        # Not in HogQL's WHERE, which leaves out what stands beside a constant.
+        conditions, rows, where = ["*"], f"({compiled.sql})", "0"
+        parameters = compiled.parameters
+    return f"EXPLAIN SELECT count() FROM {rows} WHERE and({', '.join([where, *conditions])})", parameters  # noqa: S608 values are bound
 
 
 def _refuse_aggregations(node: ast.Node) -> None:
