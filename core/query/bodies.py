@@ -8,7 +8,7 @@ from typing import Any, Final
 from core.api.errors import Invalid
 from core.api.values import NotJSONError, TooDeepError, json_repaired
 from core.query.modes import Mode, read_mode
-from core.query.override import overridden, read_override
+from core.query.override import Override, overridden, read_override
 from core.query.reading import BadNode, Fields
 from core.query.runners.registry import KNOWN_KINDS, WRAPPERS
 
@@ -37,6 +37,9 @@ class QueryRequest:
     mode: Mode = Mode.BLOCKING
     client_query_id: str | None = None
     name: str | None = None
+    sent: Node | None = None
+    """The node before any override, to say where in the body a mistake stands."""
+    override: Override | None = None
 
     @property
     def kind(self) -> str:
@@ -52,7 +55,7 @@ def read_request(body: Json, *, path_kind: str | None = None) -> QueryRequest:
     for name in fields.values:
         if name not in KEYS and name != _KEY_OF_CALLER:
             raise BadNode("Extra inputs are not permitted", (str(name)[:_SHOWN],))
-    node = _node(fields)
+    sent = node = _node(fields)
     mode = read_mode(fields.values.get("refresh"), fields.flag("async"))
     if mode is None:
         raise BadNode("Input should be a valid string, boolean or null", ("refresh",))
@@ -68,6 +71,8 @@ def read_request(body: Json, *, path_kind: str | None = None) -> QueryRequest:
         mode=mode,
         client_query_id=read_query_id(fields.text("client_query_id")),
         name=fields.text("name", longest=MAX_NAME) or _name_of(node),
+        sent=sent,
+        override=override,
     )
 
 

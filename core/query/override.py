@@ -7,7 +7,7 @@ from typing import Any, Final
 from core.query.reading import Fields
 
 WRAPPERS: Final = frozenset({"DataTableNode", "DataVisualizationNode", "InsightVizNode"})
-_OF_SOURCE: Final = WRAPPERS | {
+OF_SOURCE: Final = WRAPPERS | {
     "ActorsQuery",
     "InsightActorsQuery",
     "FunnelsActorsQuery",
@@ -15,7 +15,8 @@ _OF_SOURCE: Final = WRAPPERS | {
     "FunnelCorrelationQuery",
     "FunnelCorrelationActorsQuery",
 }
-_INSIGHTS: Final = frozenset(
+"""Kinds whose `source` is what the dashboard's filters are for."""
+INSIGHTS: Final = frozenset(
     {"TrendsQuery", "FunnelsQuery", "RetentionQuery", "LifecycleQuery", "StickinessQuery", "PathsQuery"}
 )
 _MAX_DEPTH: Final = 10
@@ -57,10 +58,10 @@ def overridden(node: Node, override: Override, depth: int = 0) -> Node:
     kind = node.get("kind")
     if not isinstance(kind, str) or depth > _MAX_DEPTH:
         return node
-    if kind in _OF_SOURCE:
+    if kind in OF_SOURCE:
         source = node.get("source")
         return {**node, "source": overridden(source, override, depth + 1)} if isinstance(source, Mapping) else node
-    if kind in _INSIGHTS:
+    if kind in INSIGHTS:
         return _insight(node, override)
     return _OTHERS.get(kind, _unchanged)(node, override)
 

@@ -27,6 +27,8 @@ class BadNode(ApiError):  # noqa: N818 the name says what was sent
 
     def __init__(self, message: str, path: Path) -> None:
         """Word it as validators of such schemas do, for clients look for the beginning."""
+        self.message = message
+        self.path = path
         where = ".".join(str(part) for part in path)
         super().__init__(
             f"1 validation error for QueryRequest\n{where}\n  {message}", attr="__".join(str(part) for part in path)

@@ -12,10 +12,11 @@ from events.hogql.compiler.scope import Scope
 from events.hogql.compiler.statement import Statement
 from events.hogql.compiler.ungrouped import in_grouped_subquery, ungrouped
 from events.hogql.context import Context
-from events.hogql.errors import HogQLResolutionError
+from events.hogql.errors import HogQLResolutionError, Source
 from events.hogql.tables.registry import TABLES
 from events.hogql.tables.source import GatheredFields
 from events.hogql.types import Type
+from events.hogql.walk import descendants
 
 _TOO_DEEP = "The query is nested too deeply"
 _NOT_GROUPED = "not_an_aggregate"
@@ -62,7 +63,17 @@ def not_grouped(query: ast.Query, context: Context, column: str) -> HogQLResolut
     if found is None:
         return None if in_grouped_subquery(query) else HogQLResolutionError(_NOT_GROUPED_SAID, code=_NOT_GROUPED)
     message = f"Column '{found.name}' is neither in GROUP BY nor inside an aggregation."
-    return HogQLResolutionError(message, start=found.node.start, end=found.node.end, code=_NOT_GROUPED)
+    error = HogQLResolutionError(message, start=found.node.start, end=found.node.end, code=_NOT_GROUPED)
+    error.source = _source_of(query, found.node)
+    return error
+
+
+def _source_of(query: ast.Query, node: ast.Node) -> Source | None:
+    """Return the text that a node of the query stands in, None for the query's own."""
+    for outer in descendants(query):
+        if isinstance(outer, ast.Sourced) and any(below is node for below in descendants(outer)):
+            return outer.source
+    return None
 
 
 def compile_row_expr(  # noqa: PLR0913 what the other statement knows of its row

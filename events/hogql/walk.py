@@ -94,6 +94,16 @@ def placed[T: ast.Node](node: T, start: int | None, end: int | None) -> T:
     return replace(replaced_below(node, change), start=start, end=end)
 
 
+def shifted[T: ast.Node](node: T, by: int) -> T:
+    """Return the tree as if its text began so many characters later."""
+
+    def change(below: ast.Node) -> ast.Node:
+        return shifted(below, by)
+
+    start, end = (None if place is None else place + by for place in (node.start, node.end))
+    return replace(replaced_below(node, change), start=start, end=end)
+
+
 def property_keys(node: ast.Node) -> set[str]:
     """Return every name that may be the key of a property: what stands behind the first name of a chain."""
     keys: set[str] = set()

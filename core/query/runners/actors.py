@@ -66,10 +66,14 @@ class ActorsRunner(Runner):
         self._periods: Final = self.source.periods if isinstance(self.source, InsightSource) else ()
         self._expressions = Expressions()
         self._kinds = [self._kind(text) for text in self.columns]
-        self._select = [self._column(text, kind) for text, kind in zip(self.columns, self._kinds, strict=True)]
+        select = fields.attr("select")
+        self._select = [
+            self._column(text, kind, f"{select}__{number}")
+            for number, (text, kind) in enumerate(zip(self.columns, self._kinds, strict=True))
+        ]
         self._conditions = self._filters(fields)
         order = fields.texts("orderBy")
-        self._order = self._order_by(order)
+        self._order = self._order_by(order, fields.attr("orderBy"))
         as_listed = order is None or (bool(self._periods) and tuple(self._order) == _AS_LISTED)
         self._is_list = as_listed and not self._conditions and "expression" not in self._kinds
 
@@ -104,7 +108,8 @@ class ActorsRunner(Runner):
 
     def _answered(self, query: ast.SelectQuery, actors: Sequence[ActorRow]) -> dict[str, Json]:
         shown = replace(query, limit=ast.Constant(value=self.limit))
-        found = answered(query, self.node, self.context, shown=shown)
+        with self._expressions.placed():
+            found = answered(query, self.node, self.context, shown=shown)
         rows = found.rows[: self.limit]
         place = next((number for number, kind in enumerate(self._kinds) if kind in {"actor", "id"}), None)
         ids = None if place is None else [str(row[place]) for row in rows]
@@ -166,7 +171,7 @@ class ActorsRunner(Runner):
             return "appeared"
         return _WITH_SOURCE.get(name, "expression") if self.source is not None else "expression"
 
-    def _column(self, text: str, kind: Column) -> ast.Expr:
+    def _column(self, text: str, kind: Column, attr: str) -> ast.Expr:
         match kind:
             case "actor" | "id":
                 return _text(self._id())
@@ -177,7 +182,7 @@ class ActorsRunner(Runner):
             case "delete":
                 return ast.Constant(value=1)
             case _:
-                return self._expressions.expr(text)
+                return self._expressions.expr(text, attr=attr)
 
     def _id(self) -> ast.Expr:
         """Return the actor's id: that of the source, where it may be unknown to us, else of the actor."""
@@ -249,9 +254,9 @@ class ActorsRunner(Runner):
     def _property(self, key: str) -> ast.Expr:
         return _text(ast.Field(chain=(self.table, "properties", key)))
 
-    def _order_by(self, texts: Sequence[str] | None) -> list[ast.OrderExpr]:
+    def _order_by(self, texts: Sequence[str] | None, attr: str) -> list[ast.OrderExpr]:
         if texts is not None:
-            return [self._ordered(text) for text in texts]
+            return [self._ordered(text, f"{attr}__{number}") for number, text in enumerate(texts)]
         grouped = [one for one in self._select if aggregates(one)]
         if grouped:
             counted = [one for one in grouped if bare(one) == ast.Call(name="count", args=())]
@@ -265,7 +270,7 @@ class ActorsRunner(Runner):
         first = ast.OrderExpr(expr=bare(self._select[0]))
         return [last] if first == last or isinstance(first.expr, ast.Constant) else [first, last]
 
-    def _ordered(self, text: str) -> ast.OrderExpr:
+    def _ordered(self, text: str, attr: str) -> ast.OrderExpr:
         """Return an item of ORDER BY; the actor itself is ordered by its name."""
         words = text.split()
         if words and words[0] == ("person" if self.group is None else "group") and len(words) <= 2:  # noqa: PLR2004
@@ -274,7 +279,7 @@ class ActorsRunner(Runner):
             key = names[0] if names else "email"
             if direction in {"ASC", "DESC"}:
                 return ast.OrderExpr(expr=self._property(key), order="DESC" if direction == "DESC" else "ASC")
-        return self._expressions.order(text)
+        return self._expressions.order(text, attr=attr)
 
     def _filled(
         self, rows: Sequence[Sequence[Json]], ids: Sequence[str] | None, actors: Sequence[ActorRow]

@@ -57,6 +57,8 @@ class QueryContext:
     user_id: int | None = None
     key_id: str | None = None
     debug: bool = False
+    path: tuple[str | int, ...] = ("query",)
+    """Where the node stands in the body, but for those that only show it."""
     record: Record = field(default_factory=Record)
 
 

@@ -63,10 +63,11 @@ class EventsRunner(Runner):
         self.limit: Final = min(_or(fields.integer("limit"), DEFAULT_LIMIT), context.max_rows)
         self.offset: Final = fields.integer("offset") or 0
         self._expressions = Expressions()
-        self._selected = [self._column(text) for text in self.columns]
+        select = fields.attr("select")
+        self._selected = [self._column(text, f"{select}__{number}") for number, text in enumerate(self.columns)]
         self._reader = self._dates(fields)
         self._conditions = self._filters(fields)
-        self._order = self._order_by(fields.texts("orderBy"))
+        self._order = self._order_by(fields.texts("orderBy"), fields.attr("orderBy"))
 
     def query(self) -> ast.SelectQuery:
         """Return the statement, with one row more than asked for: it tells whether there are more."""
@@ -88,7 +89,8 @@ class EventsRunner(Runner):
         """Return the rows of one page."""
         query = self.query()
         shown = replace(query, limit=ast.Constant(value=self.limit))
-        found = answered(query, self.node, self.context, shown=shown)
+        with self._expressions.placed():
+            found = answered(query, self.node, self.context, shown=shown)
         rows = found.rows[: self.limit]
         return {
             "results": self._filled(rows),
@@ -104,7 +106,7 @@ class EventsRunner(Runner):
             "offset": self.offset,
         }
 
-    def _column(self, text: str) -> Selected:
+    def _column(self, text: str, attr: str) -> Selected:
         name = text.partition("--")[0].strip()
         if name == "*":
             members = [ast.Field(chain=(member,)) for member in STAR]
@@ -113,7 +115,7 @@ class EventsRunner(Runner):
             return Selected("person", _tuple(ast.Field(chain=("distinct_id",)), _person_id()))
         if name == _DISPLAY_NAME:
             return Selected("name", self._display_name())
-        return Selected("expression", self._expressions.expr(text))
+        return Selected("expression", self._expressions.expr(text, attr=attr))
 
     def _display_name(self) -> ast.Expr:
         """Return (name, person, distinct id): the name is the first display property that the person has."""
@@ -138,7 +140,8 @@ class EventsRunner(Runner):
 
     def _filters(self, fields: Fields) -> list[ast.Expr]:
         reader = self._reader
-        found = [self._expressions.expr(text) for text in fields.texts("where") or []]
+        texts = enumerate(fields.texts("where") or [])
+        found = [self._expressions.expr(text, attr=f"{fields.attr('where')}__{number}") for number, text in texts]
         for name in ("properties", "fixedProperties"):
             condition = reader.properties(fields.filters(name), attr=fields.attr(name))
             found += [condition] if condition is not None else []
@@ -175,9 +178,9 @@ class EventsRunner(Runner):
             return ast.Constant(value=False)
         return self._reader.events_of(person_id=row[0], uuid=UUID(row[1]))
 
-    def _order_by(self, texts: Sequence[str] | None) -> list[ast.OrderExpr]:
+    def _order_by(self, texts: Sequence[str] | None, attr: str) -> list[ast.OrderExpr]:
         if texts is not None:
-            return [self._ordered(text) for text in texts]
+            return [self._ordered(text, f"{attr}__{number}") for number, text in enumerate(texts)]
         select = [one.expr for one in self._selected]
         grouped = [one for one in select if aggregates(one)]
         if grouped:
@@ -188,10 +191,10 @@ class EventsRunner(Runner):
             return [ast.OrderExpr(expr=ast.Field(chain=("timestamp",)), order="DESC"), last]
         return [ast.OrderExpr(expr=bare(select[0])), last]
 
-    def _ordered(self, text: str) -> ast.OrderExpr:
+    def _ordered(self, text: str, attr: str) -> ast.OrderExpr:
         by_name = _NAME_ORDER.fullmatch(text)
         if by_name is None:
-            return self._expressions.order(text)
+            return self._expressions.order(text, attr=attr)
         return ast.OrderExpr(expr=self._display_name(), order="DESC" if (by_name[1] or "").upper() == "DESC" else "ASC")
 
     def _filled(self, rows: Sequence[Sequence[Json]]) -> list[list[Json]]:

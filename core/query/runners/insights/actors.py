@@ -16,6 +16,7 @@ from core.query.runners.insights.calendar import Span, begin
 from core.query.runners.insights.funnels import FunnelsRunner
 from core.query.runners.insights.lifecycle import LifecycleRunner
 from core.query.runners.insights.paths import PathsRunner
+from core.query.runners.insights.places import OF_ACTORS, own_places
 from core.query.runners.insights.retention import RetentionRunner
 from core.query.runners.insights.stickiness import StickinessRunner
 from core.query.runners.insights.trends import TrendsRunner, Variant, groups_of
@@ -132,11 +133,18 @@ def read_actors(
     if source is None:
         raise fields.missing("source")
     fields.flag("includeRecordings")
+    context = replace(context, path=(*path, "source"))
     if kind == "FunnelsActorsQuery":
         if source.get("kind") != "FunnelsQuery":
             raise BadNode("Input should be 'FunnelsQuery'", (*path, "source", "kind"))
-        return _Funnel(fields.only(*_FUNNEL), FunnelsRunner(source, context), context)
+        with own_places(fields, OF_ACTORS):
+            return _Funnel(fields.only(*_FUNNEL), FunnelsRunner(source, context), context)
     fields.only(*_INSIGHT)
+    with own_places(fields, OF_ACTORS):
+        return _of_insight(fields, source, context)
+
+
+def _of_insight(fields: Fields, source: Mapping[str, Json], context: QueryContext) -> ActorsSource:
     match source.get("kind"):
         case "TrendsQuery":
             return _Trend(fields, TrendsRunner(source, context), context)
@@ -149,11 +157,12 @@ def read_actors(
         case "PathsQuery":
             return _Paths(PathsRunner(source, context))
         case _:
-            raise BadNode("Input should be the kind of an insight", (*path, "source", "kind"))
+            raise BadNode("Input should be the kind of an insight", (*context.path, "kind"))
 
 
 class _Trend(ActorsSource):
     def __init__(self, fields: Fields, runner: TrendsRunner, context: QueryContext) -> None:
+        self._fields = fields
         self._runner = runner
         self._variant = _variant(fields, runner)
         self._value = _value(fields, runner)
@@ -165,7 +174,8 @@ class _Trend(ActorsSource):
 
     def page(self, *, limit: int, offset: int, recordings: bool) -> ActorRows:
         found, whole = self._runner.query(self._variant, span=self._span), self._runner.query(self._variant)
-        wanted = None if self._value is None else self._condition(self._value)
+        with own_places(self._fields, OF_ACTORS):
+            wanted = None if self._value is None else self._condition(self._value)
         query = TrendsQuery(
             # A session is at each point what it is in the whole range.
             scope=replace(found.scope, filter=all_of(found.scope.filter, wanted), measured=whole.scope.sessions),

@@ -176,7 +176,10 @@ def _ends(value: str) -> tuple[float, float]:
     try:
         low, high = (float(end) for end in value.strip("[]").split(","))
     except ValueError:
-        raise Invalid("The value of a histogram's bin is `[low,high]`.", attr="breakdown") from None
+        low = high = math.nan
+    # Of NaN neither is less nor equal.
+    if not -math.inf < low <= high < math.inf:
+        raise Invalid("The value of a histogram's bin is `[low,high]`.", attr="breakdown")
     return low, high
 
 

@@ -11,9 +11,11 @@ from core.insights.entities import read_entity_list
 from core.insights.parameters import Parameters
 from core.insights.scope import read_scope
 from core.persons.date_range import EVERYTHING, DateRange
+from core.query.places import part_of
 from core.query.reading import BadNode, Fields
 from core.query.runners.base import Json, QueryContext, Runner
 from core.query.runners.insights import calendar
+from core.query.runners.insights.places import own_places
 from core.tenancy.statements import fetch_rows
 from events.insights.entities import Entity
 from events.insights.intervals import INTERVALS, Interval
@@ -81,17 +83,22 @@ class InsightRunner(Runner):
     """The kind's own members beside BASE."""
 
     def __init__(self, node: Mapping[str, Json], context: QueryContext) -> None:
-        """Read what all insights have."""
+        """Read and check the whole node; errors lead to its members."""
         super().__init__(node, context)
-        self.fields = Fields(node).only(*BASE, *self.names)
+        self.fields = Fields(node, context.path).only(*BASE, *self.names)
         self.project = context.project
         self.parameters = _parameters(self.fields)
+        with own_places(self.fields):
+            self.read()
+
+    def read(self) -> None:
+        """Read and check what the kind has of its own."""
+        raise NotImplementedError
 
     def run(self) -> dict[str, Json]:
         """Ask ClickHouse; return `results` and what the kind has beside them."""
-        with one_run(
-            seconds=self.context.seconds, mark=f"hogql:{self.context.team.id}:{self.context.query_id}"
-        ):  # fmt: skip
+        mark = f"hogql:{self.context.team.id}:{self.context.query_id}"
+        with own_places(self.fields), one_run(seconds=self.context.seconds, mark=mark):
             return self.answer()
 
     def answer(self) -> dict[str, Json]:
@@ -157,7 +164,11 @@ def read_series(
 
 def resolve_series(nodes: Sequence[Fields], runner: InsightRunner, *, attr: str) -> list[Series]:
     """Return the series of checked nodes, with their actions looked up."""
-    read = read_entity_list([entity_of(node) for node in nodes], attr=attr, project=runner.project)
+    try:
+        read = read_entity_list([entity_of(node) for node in nodes], attr=attr, project=runner.project)
+    except Invalid as error:
+        error.attr = _in_series(error.attr, attr, nodes)
+        raise
     entities = [entity for entity, _ in read]
     ids = [entity.id for entity in entities if entity.type == "actions"]
     named = dict(fetch_rows(_NAMES, [runner.project.team_id, ids])) if ids else {}
@@ -170,6 +181,17 @@ def resolve_series(nodes: Sequence[Fields], runner: InsightRunner, *, attr: str)
         )
         for order, (entity, node) in enumerate(zip(entities, nodes, strict=True))
     ]
+
+
+def _in_series(attr: str | None, name: str, nodes: Sequence[Fields]) -> str | None:
+    """Return the place of a mistake in the filters of one of the nodes, which are read together as `properties`."""
+    if attr is None or not attr.startswith(f"{name}__"):
+        return attr
+    number, _, *below = attr.removeprefix(f"{name}__").split("__")
+    node = nodes[int(number)]
+    own, fixed = (node.values.get(one) for one in ("properties", "fixedProperties"))
+    is_fixed, inside = part_of(own, fixed, below, one_list=False)
+    return node.attr("__".join(("fixedProperties" if is_fixed else "properties", *inside)))
 
 
 def read_series_node(item: Json, path: tuple[str | int, ...], *more: str) -> Fields:

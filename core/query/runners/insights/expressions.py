@@ -27,14 +27,14 @@ class InsightExpressions:
 
     def aggregate(self, text: str, *, attr: str) -> EventsAggregate:
         """Return an aggregation of events, whose value is a number. Raises Invalid and TooBusy."""
-        with _placed(text, attr):
+        with placed(text, attr):
             found = EventsAggregate(text, *self._read(text))
             found.check()
         return found
 
     def of_event(self, text: str, *, attr: str) -> RowExpression:
         """Return an expression on an event. Raises Invalid and TooBusy."""
-        with _placed(text, attr):
+        with placed(text, attr):
             found = RowExpression(text, "events", *self._read(text))
             found.check(condition=False)
         return found
@@ -53,7 +53,8 @@ class InsightExpressions:
 
 
 @contextmanager
-def _placed(text: str, attr: str) -> Iterator[None]:
+def placed(text: str, attr: str) -> Iterator[None]:
+    """Turn what is wrong with an expression into the answer that names its member. Raises Invalid and TooBusy."""
     try:
         yield
     except HogQLBusyError as error:

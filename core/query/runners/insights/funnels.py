@@ -8,7 +8,7 @@ from core.api.errors import Invalid
 from core.insights.funnel import read_funnel
 from core.insights.parameters import Parameters
 from core.query.reading import BadNode, Fields
-from core.query.runners.base import Json, QueryContext
+from core.query.runners.base import Json
 from core.query.runners.insights import calendar
 from core.query.runners.insights.breakdown import NAMES as BREAKDOWN
 from core.query.runners.insights.calendar import Span, spans
@@ -24,6 +24,7 @@ from core.query.runners.insights.common import (
     unsupported,
 )
 from core.query.runners.insights.expressions import InsightExpressions
+from core.query.runners.insights.places import own_places
 from core.query.runners.insights.trends import MAX_POINTS
 from core.tenancy.statements import fetch_rows
 from events.filters.row_expressions import RowExpression
@@ -51,9 +52,8 @@ class FunnelsRunner(InsightRunner):
     kind = "FunnelsQuery"
     names: ClassVar = ("interval", "series", "funnelsFilter", "breakdownFilter", "compareFilter")
 
-    def __init__(self, node: Mapping[str, Json], context: QueryContext) -> None:
+    def read(self) -> None:
         """Read and check the whole node."""
-        super().__init__(node, context)
         compared = self.fields.below("compareFilter")
         if compared is not None:
             refuse(compared.only("compare", "compare_to"), "compare")
@@ -66,7 +66,10 @@ class FunnelsRunner(InsightRunner):
         self.dates = self.read_dates(self.step)
         self.actor_value = self._actor_value()
         self.legacy = self.legacy_parameters()
-        self.query: FunnelQuery = self.by_value(read_funnel(self.legacy, self.project, now=context.now).query)
+        # The actions of the series are known to be there.
+        with own_places(self.filter, {"actions": "exclusions"}):
+            asked = read_funnel(self.legacy, self.project, now=self.context.now)
+        self.query: FunnelQuery = self.by_value(asked.query)
         self.sampling = self.query.scope.sampling
         self.from_step, self.to_step = self._range()
         self.bins = given.integer("binCount", least=1, most=MAX_BINS)

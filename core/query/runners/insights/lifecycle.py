@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from core.persons.date_range import DateRange
-from core.query.runners.base import Json, QueryContext
+from core.query.runners.base import Json
 from core.query.runners.insights import calendar
 from core.query.runners.insights.calendar import Span, after, begin, spans
 from core.query.runners.insights.common import TICK, InsightRunner, plain, read_series, refuse, scaled
@@ -23,9 +23,8 @@ class LifecycleRunner(InsightRunner):
     kind = "LifecycleQuery"
     names: ClassVar = ("interval", "series", "lifecycleFilter", "customAggregationTarget")
 
-    def __init__(self, node: Mapping[str, Json], context: QueryContext) -> None:
+    def read(self) -> None:
         """Read and check the whole node."""
-        super().__init__(node, context)
         refuse(self.fields, "customAggregationTarget")
         if self.read_group_type_index() is not None:
             refuse(self.fields.__class__({"aggregation_group_type_index": True}, self.fields.path),

@@ -1,12 +1,13 @@
 """PathsQuery: which items of persons' sessions come right after which."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from core.insights.parameters import Parameters
 from core.insights.paths import FUNNEL_PARTS, MAX_STEPS, read_path
 from core.query.reading import BadNode
-from core.query.runners.base import Json, QueryContext
+from core.query.runners.base import Json
 from core.query.runners.insights.common import InsightRunner, plain, scaled, unsupported
 from core.query.runners.insights.funnels import FunnelsRunner
 from events.insights.paths import PathQuery
@@ -38,9 +39,8 @@ class PathsRunner(InsightRunner):
     kind = "PathsQuery"
     names: ClassVar = ("pathsFilter", "funnelPathsFilter")
 
-    def __init__(self, node: Mapping[str, Json], context: QueryContext) -> None:
+    def read(self) -> None:
         """Read and check the whole node."""
-        super().__init__(node, context)
         given = self.fields.below("pathsFilter")
         if given is None:
             raise self.fields.missing("pathsFilter")
@@ -49,7 +49,7 @@ class PathsRunner(InsightRunner):
             raise unsupported("paths of groups", self.fields, "aggregation_group_type_index")
         self.interval = None
         self.dates = self.read_dates(None)
-        self.query: PathQuery = read_path(self._legacy(), self.project, now=context.now)
+        self.query: PathQuery = read_path(self._legacy(), self.project, now=self.context.now)
         self.limit = given.integer("edgeLimit", least=1, most=MAX_EDGES) or DEFAULT_EDGES
         self.least = given.integer("minEdgeWeight") or None
         self.most = given.integer("maxEdgeWeight") or None
@@ -104,7 +104,7 @@ class PathsRunner(InsightRunner):
         if source.get("kind") != "FunnelsQuery":
             raise BadNode("Input should be 'FunnelsQuery'", (*given.path, "funnelSource", "kind"))
         step = given.integer("funnelStep", least=-100)
-        funnel = FunnelsRunner(source, self.context)
+        funnel = FunnelsRunner(source, replace(self.context, path=(*given.path, "funnelSource")))
         if funnel.actor_value is not None:
             raise unsupported("paths of a funnel of values of HogQL", given, "funnelSource")
         values = {name: value for name, value in funnel.legacy.values.items() if value is not None}

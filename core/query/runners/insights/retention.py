@@ -1,6 +1,5 @@
 """RetentionQuery: of those who did something in one period, how many came back in each later one."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any, ClassVar, Final
@@ -13,10 +12,11 @@ from core.insights.parameters import Parameters
 from core.insights.retention import FIRST_TIME, PERIODS, RECURRING, read_retention
 from core.persons.date_range import DateRange
 from core.query.reading import BadNode, Fields
-from core.query.runners.base import Json, QueryContext
+from core.query.runners.base import Json
 from core.query.runners.insights import calendar
 from core.query.runners.insights.breakdown import EVERYBODY, Breakdown, read_breakdown
 from core.query.runners.insights.common import InsightRunner, plain, refuse, scaled, unsupported
+from core.query.runners.insights.places import own_places
 from events.insights.breakdowns import OTHER
 from events.insights.intervals import SUNDAY
 from events.insights.retention import RetentionQuery, ends_of
@@ -44,9 +44,8 @@ class RetentionRunner(InsightRunner):
     kind = "RetentionQuery"
     names: ClassVar = ("retentionFilter", "breakdownFilter")
 
-    def __init__(self, node: Mapping[str, Json], context: QueryContext) -> None:
+    def read(self) -> None:
         """Read and check the whole node."""
-        super().__init__(node, context)
         given = self.fields.below("retentionFilter")
         if given is None:
             raise self.fields.missing("retentionFilter")
@@ -60,7 +59,8 @@ class RetentionRunner(InsightRunner):
         self.interval = PERIODS[self.period]
         self.total = given.integer("totalIntervals", least=1, most=MAX_INTERVALS) or DEFAULT_INTERVALS
         self._check_dates()
-        query = read_retention(self._legacy(), self.project, now=context.now)
+        with own_places(self.fields, {"actions": "retentionFilter"}):
+            query = read_retention(self._legacy(), self.project, now=self.context.now)
         least = given.integer("minimumOccurrences", least=1, most=MAX_OCCURRENCES) or 1
         self.brackets = _brackets(given)
         self.query: RetentionQuery = replace(

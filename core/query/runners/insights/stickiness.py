@@ -1,13 +1,12 @@
 """StickinessQuery: how many actors were active in one interval, in two, in three ..."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar, Final, cast
 
 from core.api.errors import Invalid
 from core.persons.date_range import DateRange
 from core.query.reading import Fields
-from core.query.runners.base import Json, QueryContext
+from core.query.runners.base import Json
 from core.query.runners.insights.calendar import MAX_INTERVALS, spans
 from core.query.runners.insights.common import (
     InsightRunner,
@@ -37,9 +36,8 @@ class StickinessRunner(InsightRunner):
     kind = "StickinessQuery"
     names: ClassVar = ("interval", "intervalCount", "series", "stickinessFilter", "compareFilter")
 
-    def __init__(self, node: Mapping[str, Json], context: QueryContext) -> None:
+    def read(self) -> None:
         """Read and check the whole node."""
-        super().__init__(node, context)
         given = self.fields.below("stickinessFilter")
         self.cumulative = False
         self.criteria: Criteria | None = None

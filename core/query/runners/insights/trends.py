@@ -1,6 +1,7 @@
 """TrendsQuery: what series come to in every interval of a range, or over all of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
@@ -11,13 +12,13 @@ from core.insights.filters import all_of, read_filter
 from core.insights.trends import DAYS_EARLIER, MATHS, PER_ACTOR_MATHS, UNIQUE_GROUP
 from core.persons.date_range import DateRange
 from core.query.reading import BadNode, Fields
-from core.query.runners.base import Json, QueryContext
+from core.query.runners.base import Json
 from core.query.runners.insights import calendar
 from core.query.runners.insights.breakdown import bins_of, read_breakdown
 from core.query.runners.insights.calendar import Span, spans
-from core.query.runners.insights.common import TICK, InsightRunner, Series, read_series, refuse
+from core.query.runners.insights.common import TICK, InsightRunner, Series, read_series, refuse, scaled
 from core.query.runners.insights.compare import Compare, earlier, read_compare
-from core.query.runners.insights.expressions import InsightExpressions
+from core.query.runners.insights.expressions import InsightExpressions, placed
 from core.query.runners.insights.trends_display import TrendsDisplay, read_display
 from core.query.runners.insights.trends_formulas import Item, with_formulas
 from events.filters.row_expressions import EventsAggregate
@@ -54,9 +55,8 @@ class TrendsRunner(InsightRunner):
         "calendarHeatmapFilter",
     )  # fmt: skip
 
-    def __init__(self, node: Mapping[str, Json], context: QueryContext) -> None:
+    def read(self) -> None:
         """Read and check the whole node."""
-        super().__init__(node, context)
         refuse(self.fields, "conversionGoal", "calendarHeatmapFilter")
         self.read_group_type_index()
         interval = self.read_interval()
@@ -133,8 +133,8 @@ class TrendsRunner(InsightRunner):
     def _aggregates(self) -> dict[int, EventsAggregate]:
         """Return the aggregations of the series whose math is one of their own."""
         expressions, found = InsightExpressions(self.project), {}
-        for order, node in enumerate(self.fields.values["series"]):
-            fields = Fields(node, (*self.fields.path, "series", order))
+        for order in range(len(self.fields.values["series"])):
+            fields = self._of_series(order)
             text = fields.text("math_hogql")
             if fields.values.get("math") == HOGQL_MATH:
                 if not text:
@@ -180,12 +180,22 @@ class TrendsRunner(InsightRunner):
         query = self.query(variant)
         values = self.values(query)
         by_value: dict[tuple[str, ...], list[Point]] = {}
-        for point in trends_points(replace(query, values=values)):
+        for point in self._points(variant, replace(query, values=values)):
             by_value.setdefault(point.value, []).append(point)
         if values is None:
             return [self._item(variant, None, by_value.get((), []))]
         items = [self._item(variant, value, points) for value, points in by_value.items()]
         return sorted(items, key=lambda item: item.rank)
+
+    def _points(self, variant: Variant, query: SeriesQuery) -> list[Point]:
+        if query.aggregate is None:
+            return trends_points(query)
+        # Of some aggregations ClickHouse alone knows the type.
+        with placed(query.aggregate.text, self._of_series(variant.series.order).attr("math_hogql")):
+            return trends_points(query)
+
+    def _of_series(self, order: int) -> Fields:
+        return Fields(self.fields.values["series"][order], (*self.fields.path, "series", order))
 
     def _item(self, variant: Variant, value: tuple[str, ...] | None, points: Sequence[Point]) -> Item:
         numbers = self._numbers(variant, points)
@@ -220,7 +230,11 @@ class TrendsRunner(InsightRunner):
         share = self.sampling
         if share is None or variant.series.entity.math in _UNSCALED:
             return number or 0.0
-        return float(round((number or 0.0) / share))
+        if variant.series.entity.math == HOGQL_MATH:
+            # It need not be a count, so that whole numbers are not what is meant.
+            found = (number or 0.0) / share
+            return found if math.isfinite(found) else 0.0
+        return scaled(number or 0.0, share)
 
 
 def variant_frame(runner: TrendsRunner, variant: Variant) -> dict[str, Any]:

@@ -118,15 +118,14 @@ def test_wrong_expressions_are_refused_by_name(api: Api, wrong: str) -> None:
     paths = {"includeEventTypes": ["hogql"], "pathsHogQLExpression": wrong}
     given = {"series": series("order"), **MAY}
     for kind, node, attr in (
-        ("TrendsQuery", {**given, "properties": filters}, "properties__0__key"),
+        ("TrendsQuery", {**given, "properties": filters}, "query__properties__0__key"),
         ("TrendsQuery", {"series": series("order", properties=filters)}, "query__series__0__properties__0__key"),
         ("TrendsQuery", {**given, "breakdownFilter": by}, "query__breakdownFilter__breakdown"),
-        ("FunnelsQuery", {**given, "breakdownFilter": by}, "breakdown"),
-        ("PathsQuery", {"pathsFilter": paths}, "pathsHogQLExpression"),
+        ("FunnelsQuery", {**given, "breakdownFilter": by}, "query__breakdownFilter__breakdown"),
+        ("PathsQuery", {"pathsFilter": paths}, "query__pathsFilter__pathsHogQLExpression"),
     ):
         status, _, detail, found = refusal(api, kind, **node)
-        assert status == 400, (kind, detail)
-        assert (found or "").lower().replace("_", "").endswith(attr.lower().replace("_", "")), (kind, found)
+        assert (status, found) == (400, attr), (kind, detail)
         assert "DB::" not in detail
 
 
