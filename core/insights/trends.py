@@ -129,6 +129,8 @@ def _conditions(params: Parameters, value: str) -> tuple[str, list[dict[str, Any
     if not isinstance(ends, list) or [type(end) in {int, float} for end in ends] != [True, True]:
         raise Invalid("The value of a histogram's bin is a JSON list of two numbers.", attr="breakdown_value")
     low, high = ends
+    if low > high:
+        raise Invalid("The low end of a histogram's bin may not be above its high end.", attr="breakdown_value")
     return "AND", [{"operator": "gte", "value": low}, {"operator": "lt", "value": high}]
 
 

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from events.filters import elements
 from events.filters.clickhouse import Compiler
+from events.filters.dates import micros
+from events.filters.predicates import Equals
 from events.filters.selectors import Compound, Selector
-from events.filters.sessions import Measured, expression, json_of, sessions, text_of
+from events.filters.sessions import Measured, expression, is_moment, json_of, sessions, text_of
 from events.filters.tree import (
     Filter,
     FilterGroup,
@@ -163,6 +165,10 @@ class _SessionCompiler(Compiler):
 
     def property(self, wanted: PropertyFilter) -> str:
         column = self._columns[wanted.key]
+        if isinstance(wanted.predicate, Equals) and is_moment(wanted.key):
+            # The same moment has many texts.
+            moments = [moment for form in wanted.predicate.forms if (moment := micros(form)) is not None]
+            return f"ifNull(has({{{self.bind(moments)}:Array(Int64)}}, toUnixTimestamp64Micro({column})), 0)"
         return self.holds(wanted.predicate, raw=json_of(wanted.key, column), string=text_of(column))
 
 

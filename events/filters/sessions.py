@@ -66,6 +66,11 @@ def text_of(column: str) -> str:
     return f"ifNull(toString({column}), '')"
 
 
+def is_moment(key: str) -> bool:
+    """Tell whether a property is a moment, whose text is that of `toString` in UTC."""
+    return _TYPES[key] == "DateTime"
+
+
 def json_of(key: str, column: str) -> str:
     """Return the JSON text of a property, '' for null."""
     return f"ifNull({f'toJSONString(toString({column}))' if _TYPES[key] in _TEXTS else f'toString({column})'}, '')"

@@ -137,6 +137,11 @@ class Source:
         self.statement.foreign = True
         return aggregate.written(self.statement.parameters, alias="e", person_id=self.person_id)
 
+    def type_of(self, aggregate: EventsAggregate) -> Aggregated:
+        """Return what tells the type of an aggregation, for a SELECT as `aggregated` needs it."""
+        self.statement.foreign = True
+        return aggregate.type_name(self.statement.parameters, alias="e", person_id=self.person_id)
+
     def select(self, columns: Mapping[str, str], *, entities: Iterable[Entity] | None = None, where: str = "1") -> str:
         """Return a SELECT of `actor`, `ts` (the event's timestamp) and `columns` (name to expression).
 

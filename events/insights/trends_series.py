@@ -1,11 +1,13 @@
 """The data points of a trend: what a series comes to in every interval, for every value of its breakdown."""
 # ruff: noqa: S608 values are bound
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from events.errors import QueryMistake
 from events.filters.row_expressions import EventsAggregate
 from events.insights.breakdowns import Dimension, Values, columns_of, frequent_values, number_ends, number_of, valued
 from events.insights.entities import Entity
@@ -20,6 +22,8 @@ ACTOR_MATHS: Final = frozenset({"dau", "unique", "unique_group", "weekly_active"
 SESSION_MATH: Final = "unique_session"
 # Every zone's hours begin on one of these.
 _QUARTER: Final = 900
+_WRAPPED: Final = re.compile(r"^(?:(?:LowCardinality|Nullable)\()*")
+_NUMBERS: Final = re.compile(r"(?:U?Int|B?Float)\d+|Decimal|Bool|Nothing")
 _MOMENT: Final = "DateTime64(6, 'UTC')"
 
 
@@ -66,14 +70,21 @@ class Point:
 
 
 def trends_points(query: SeriesQuery) -> list[Point]:
-    """Return the data points that have events, in no order. Raises what `Statement.rows` raises."""
+    """Return the data points that have events, in no order.
+
+    Raises what `Statement.rows` raises, and HogQLResolutionError for an `aggregate` that turns out to be no number.
+    """
     statement = Statement()
     source = Source(query.scope, statement)
     if query.aggregate is None:
         events = _in_intervals(query, statement, _events(query, source, _of_math(query, source)))
         rows = statement.rows(_grouped(query, events))
     else:
-        rows = statement.rows(_aggregated(query, query.aggregate, source))
+        try:
+            rows = statement.rows(_aggregated(query, query.aggregate, source))
+        except QueryMistake:
+            _check_number(query, query.aggregate)
+            raise
     return [Point(int(start), tuple(value), number) for start, value, number in rows]
 
 
@@ -166,6 +177,24 @@ def _aggregated(query: SeriesQuery, aggregate: EventsAggregate, source: Source) 
         keys, grouped = ("toInt64(0) AS start, CAST([], 'Array(String)') AS value", "")
     # The query user's answers have null for what is no number for JSON.
     return f"SELECT {keys}, {written.sql} FROM ({events}){grouped}"
+
+
+def _check_number(query: SeriesQuery, aggregate: EventsAggregate) -> None:
+    """Raise HogQLResolutionError if ClickHouse takes an aggregation for something else than a number."""
+    source = Source(query.scope, Statement())
+    written = source.type_of(aggregate)
+    if written.type.kind != "Unknown":
+        return
+    events = _selected(query, source, dict(written.columns))
+    try:
+        # The count makes one row of no events, also where the name of the type needs none.
+        ((name, _),) = source.statement.rows(f"SELECT {written.sql}, count() FROM (SELECT * FROM ({events}) LIMIT 0)")
+    except QueryMistake:
+        # Then the mistake is in the aggregation itself.
+        return
+    kind = _WRAPPED.sub("", name).partition("(")[0]
+    if not _NUMBERS.fullmatch(kind):
+        raise aggregate.no_number(kind)
 
 
 def _of_numbers(math: str) -> str:

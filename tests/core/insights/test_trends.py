@@ -222,6 +222,7 @@ class TestBreakdowns:
             ({"breakdown_value": "[1,2]", "breakdown_type": "group"}, None, "breakdown_group_type_index"),
             ({"breakdown_value": "[1,2]", "breakdown_type": "session"}, None, "breakdown"),
             ({"breakdown_value": "[1,2]", "breakdown": "k" * 500}, None, "breakdown"),
+            ({"breakdown_value": "[1980,0]"}, None, "breakdown_value"),
         ],
     )
     def test_bad_breakdowns(self, api: Api, params: dict[str, Any], detail: str | None, attr: str) -> None:

@@ -160,6 +160,18 @@ def test_a_sample_stands_for_all(api: Api, capture: Capture) -> None:
     assert ask(api, "count() + 1", samplingFactor=1)[0]["count"] == 41
 
 
+@pytest.mark.parametrize(("factor", "expected"), [(1, 7.25), (0.5, 14.5), (0.8, 7.25 / 0.8)])
+def test_what_a_sample_stands_for_is_not_rounded(api: Api, capture: Capture, factor: float, expected: float) -> None:
+    for number in range(40):
+        capture(f"p{number}", "order", timestamp=NOON)
+    (found,) = ask(api, "avg(7.25)", samplingFactor=factor)
+    assert found["data"] == pytest.approx([0, expected, 0, 0])
+    (found,) = ask(api, "avg(7.25)", samplingFactor=factor, **TOTAL)
+    assert found["aggregated_value"] == pytest.approx(expected)
+    if factor < 1:
+        assert ask(api, "max(1.7e308)", samplingFactor=factor)[0]["data"] == [0, 0, 0, 0]
+
+
 def test_the_actors_are_those_of_the_events(api: Api, orders: dict[str, str]) -> None:
     source = {
         "kind": "TrendsQuery", **MAY, "series": series("order", math="hogql", math_hogql=f"{SUM} / 7"),
@@ -234,6 +246,27 @@ def test_what_only_clickhouse_finds_is_the_callers_mistake(
     assert status == 400
     assert code in (None, found)
     assert "DB::" not in detail
+
+
+NO_NUMBERS = [
+    ("countState()", "AggregateFunction"),
+    ("simpleLinearRegression(1, 2)", "Tuple"),
+    ("any(arrayElement([(1, 2)], 1))", "Tuple"),
+    ("uniqState(person.properties.city)", "AggregateFunction"),
+]
+
+
+@pytest.mark.parametrize(("expression", "kind"), NO_NUMBERS, ids=range(len(NO_NUMBERS)))
+@pytest.mark.parametrize("node", [{}, TOTAL, EMPTY, {"breakdownFilter": {"breakdown": "plan"}}], ids=range(4))
+def test_types_that_only_clickhouse_knows(
+    api: Api, orders: dict[str, str], expression: str, kind: str, node: dict[str, Any]
+) -> None:
+    given = [*series("order"), *series("order", math="hogql", math_hogql=expression)]
+    body = sent(api, {"kind": "TrendsQuery", "series": given, **MAY, **node}).json()
+    assert body["detail"] == f"The aggregation must be a number, and is of the type {kind}."
+    assert (body["type"], body["attr"]) == ("validation_error", "query__series__1__math_hogql")
+    (problem,) = body["extra"]["hogql_metadata"]["errors"]
+    assert (problem["start"], problem["end"]) == (0, len(expression))
 
 
 @pytest.mark.parametrize("kind", ["StickinessQuery", "LifecycleQuery", "FunnelsQuery"])

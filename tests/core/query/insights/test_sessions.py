@@ -18,7 +18,7 @@ from events.insights.funnel_query import Breakdown, FunnelQuery
 from events.insights.funnel_series import funnel_sql
 from events.insights.source import EventScope, Source
 from events.insights.statement import Statement
-from tests.core.insights.asking import Capture
+from tests.core.insights.asking import Capture, configure
 from tests.core.persons.conftest import Api
 from tests.core.query.asking import DAY, HOUR, NOON, answer, column, refusal
 from tests.core.query.insights.support import series
@@ -106,6 +106,71 @@ def test_filters_of_the_table_of_sessions(api: Api, visits: None, wanted: dict[s
     both = column(answer(api, "HogQLQuery", query=query, filters={"properties": either}))
     assert expected <= len(both) <= expected + 1
     assert "s2" in both
+
+
+MOMENTS = [
+    "2024-05-02T12:00:00Z", "2024-05-02T12:00:00.000000Z", "2024-05-02 12:00:00", "2024-05-02 12:00:00.000",
+    "2024-05-02 12:00:00.000000", "2024-05-02T14:00:00+02:00", "1714651200", 1714651200,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", MOMENTS, ids=range(len(MOMENTS)))
+@pytest.mark.parametrize("zone", ["UTC", "America/Sao_Paulo"])
+def test_moments_are_compared_and_not_their_texts(api: Api, visits: None, value: str | int, zone: str) -> None:
+    configure(api, timezone=zone)
+    for operator, expected in (("exact", ["ann"]), ("is_not", ["ben", "cem"])):
+        given = ["2020-01-01", value, "nonsense"]
+        wanted = [{"type": "session", "key": "$start_timestamp", "operator": operator, "value": given}]
+        assert _who(api, wanted) == expected
+        query = "select distinct_id from sessions where {filters}"
+        found = column(answer(api, "HogQLQuery", query=query, filters={"properties": wanted}))
+        # Cem's order is of none.
+        assert found == expected[:1]
+
+
+def test_the_end_of_a_session(api: Api, visits: None) -> None:
+    wanted = {"type": "session", "key": "$end_timestamp", "value": "2024-05-02T13:00:00Z"}
+    assert _who(api, [wanted]) == ["ann"]
+    assert _who(api, [{**wanted, "operator": "is_not"}]) == ["ben", "cem"]
+    assert _who(api, [{**wanted, "value": "2024-05-02T12:00:00Z"}]) == []
+
+
+def _who(api: Api, properties: list[dict[str, Any]]) -> list[str]:
+    found = answer(api, "EventsQuery", select=["distinct_id"], event="order", after="all", properties=properties)
+    return sorted(set(column(found)))
+
+
+@pytest.mark.parametrize(
+    "value", ["2024-05-02T12:00:00.000001Z", "2024-05-02", "noon", "", "2024-05-02T12:00:00-03:00"]
+)
+def test_other_moments_and_what_is_none(api: Api, visits: None, value: str) -> None:
+    wanted = {"type": "session", "key": "$start_timestamp", "value": value}
+    assert counts(api, {}, properties=[wanted]) == {"None": 0}
+    assert counts(api, {}, properties=[{**wanted, "operator": "is_not"}]) == {"None": 4}
+
+
+def test_actors_of_a_moment(api: Api, capture: Capture) -> None:
+    configure(api, timezone="America/Sao_Paulo")
+    for number in range(2):
+        moment = NOON + number * timedelta(microseconds=250)
+        capture(f"p{number}", "order", timestamp=moment, properties={"$session_id": f"s{number}"})
+    by = {"breakdown": "$start_timestamp", "breakdown_type": "session"}
+    found = counts(api, by)
+    assert sorted(found.values()) == [1, 1]
+    source = {"kind": "TrendsQuery", "series": series("order"), **MAY, "breakdownFilter": by}
+    for value in found:
+        listed = answer(api, "InsightActorsQuery", source=source, day="2024-05-02", series=0, breakdown=value)
+        assert len(listed["results"]) == 1
+
+
+def test_bins_that_are_none(api: Api, visits: None) -> None:
+    by = {"breakdown": "$session_duration", "breakdown_type": "session", "breakdown_histogram_bin_count": 2}
+    source = {"kind": "TrendsQuery", "series": series("order"), **MAY, "breakdownFilter": by}
+    for value in ("[0,1e400]", "[nan,1]", "[0,NaN]", "[-inf,3]", "[1980,0]", "[1]", "[1,2,3]", "x"):
+        status, _, detail, _ = refusal(
+            api, "InsightActorsQuery", source=source, day="2024-05-02", series=0, breakdown=value
+        )
+        assert (status, detail) == (400, "The value of a histogram's bin is `[low,high]`."), value
 
 
 def test_the_largest_filter_is_a_statement_that_clickhouse_reads(api: Api, visits: None) -> None:
