@@ -76,8 +76,8 @@ class Place:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Give the place back for the block, and wait for one after it."""
-        if self.left:
+        """Give the place back for the block, and wait for one after it; within a transaction the place is kept."""
+        if self._wrapper is None or self._wrapper.in_atomic_block:
             yield
             return
         self.leave()

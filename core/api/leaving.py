@@ -17,7 +17,7 @@ pause_of_place: ContextVar[Callable[[], AbstractContextManager[None]] | None] = 
 
 @contextmanager
 def place_left() -> Iterator[None]:
-    """Let other requests be worked on while this one waits for another store; not within a transaction.
+    """Let other requests be worked on while this one waits for another store; within a transaction it keeps its place.
 
     The block may not use the database through Django.
     """

@@ -45,7 +45,7 @@ _round: ContextVar[_Round] = ContextVar("storing_filters")
 def stores_filters[**P, R](work: Callable[P, R]) -> Callable[P, R]:
     """Let ClickHouse be asked for what `work`, one transaction that reads filters with `storing`, needs to know.
 
-    No lock waits for ClickHouse: the transaction is rolled back before, and begins anew after.
+    No lock of `work` waits for ClickHouse: its transaction is rolled back before, and begins anew after.
     """
 
     @wraps(work)

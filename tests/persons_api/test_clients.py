@@ -2,6 +2,7 @@
 
 import socket
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,10 +85,11 @@ class _Counted(Places):
     def __init__(self) -> None:
         super().__init__(1)
         self.free = 1
+        self.in_transaction = False
 
     def take(self) -> Any:
         self.free -= 1
-        return object()
+        return SimpleNamespace(in_atomic_block=self.in_transaction)
 
     def give_back(self, wrapper: Any) -> None:
         del wrapper
@@ -113,3 +115,17 @@ def test_a_place_is_left_for_a_while_and_taken_again() -> None:
         pause_of_place.reset(token)
     with place_left():
         assert places.free == 1
+
+
+def test_a_place_is_kept_within_a_transaction() -> None:
+    places = _Counted()
+    places.in_transaction = True
+    place = Place(places)
+    token = pause_of_place.set(place.paused)
+    try:
+        with place_left():
+            assert places.free == 0
+    finally:
+        pause_of_place.reset(token)
+    place.leave()
+    assert places.free == 1
