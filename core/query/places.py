@@ -43,7 +43,7 @@ def part_of(first: Json, second: Json, path: Sequence[str], *, one_list: bool) -
             return False, tuple(path)
         number = int(path[0]) - len(first)
         return (False, tuple(path)) if number < 0 else (True, (str(number), *path[1:]))
-    is_second = path[1:2] == ("1",)
+    is_second = tuple(path[1:2]) == ("1",)
     # A list was made a group to stand beside the other.
     begins = 3 if isinstance(second if is_second else first, list) else 2
     return is_second, tuple(path[begins:])
