@@ -21,8 +21,8 @@ _LAST_RECEIVED: Final = 52
 """Places of tcpi_last_data_sent and tcpi_last_data_recv, milliseconds ago, in Linux's struct tcp_info."""
 _SLACK_SECONDS: Final = 10.0
 """A request may have lain in the server for a while before it came to the application."""
-_MOST_SEEN: Final = 1_000
-_SEEN: Final[dict[str, None]] = {}
+_MOST_SEEN: Final = 10_000
+_SEEN: Final[set[str]] = set()
 """Addresses that sockets were found of: where a proxy or the like gives others, nobody is taken for gone."""
 
 
@@ -73,9 +73,8 @@ def client_sockets(environ: Mapping[str, Any], began: float) -> list[socket.sock
                 continue
         one.close()
     if is_there:
-        _SEEN[address] = None
-        while len(_SEEN) > _MOST_SEEN:
-            _SEEN.pop(next(iter(_SEEN)), None)
+        if len(_SEEN) < _MOST_SEEN:
+            _SEEN.add(address)
     elif address in _SEEN:
         return [_hung_up()]
     return found

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Final, Literal, LiteralString
 
-from core.api.errors import Invalid, ServiceUnavailable
+from core.api.errors import ServiceUnavailable
 from core.definitions.contexts import project_context
-from core.filters.problems import metadata_of
+from core.filters.problems import invalid_hogql
 from core.filters.storing import types_check
 from core.tenancy.statements import fetch_row
 from events.filters.errors import FilterError
@@ -69,7 +69,7 @@ def read_expression(text: str, *, team_id: int, attr: str) -> RowExpression:
             raise expression
         expression.check(condition=False)
     except HogQLError as error:
-        raise Invalid(error.message, attr=attr, extra={"hogql_metadata": metadata_of(error, text)}) from error
+        raise invalid_hogql(error, text, attr=attr) from error
     return expression
 
 

@@ -20,11 +20,15 @@ def invalid_filter(error: FilterError, *, attr: str | None, inside: Sequence[str
     path = () if inside is None or attr is None else (*inside, *error.path)
     where = attr if attr is None else "__".join((attr, *path))
     text, start, end = error.place
-    found = HogQLError(error.message, start=start, end=end)
-    return Invalid(error.message, attr=where, extra={"hogql_metadata": metadata_of(found, text)})
+    return invalid_hogql(HogQLError(error.message, start=start, end=end), text, attr=where)
 
 
-def metadata_of(error: HogQLError, text: str | None) -> dict[str, Any]:
+def invalid_hogql(error: HogQLError, text: str | None, *, attr: str | None) -> Invalid:
+    """Return the error to raise for a mistake in a HogQL text, which stands in `attr`."""
+    return Invalid(error.message, code=error.code, attr=attr, extra={"hogql_metadata": _metadata_of(error, text)})
+
+
+def _metadata_of(error: HogQLError, text: str | None) -> dict[str, Any]:
     """Return the answer of HogQLMetadata for a text with one error; positions count characters."""
     return {
         # What is too long to be parsed is not sent back.

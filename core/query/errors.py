@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 
 from core.api.errors import UNSUPPORTED, ApiError, Invalid, ServiceUnavailable
-from core.filters.problems import metadata_of as metadata_of  # noqa: PLC0414 also for those who raise beside it
+from core.filters.problems import invalid_hogql
 from events import errors as event_errors
 from events.errors import Code
 from events.hogql.errors import HogQLBusyError, HogQLError
@@ -72,8 +72,7 @@ def answered_errors(text: str | None = None) -> Iterator[None]:
     except HogQLError as error:
         attr = None if error.source is None else error.source.attr
         wrong = text if error.source is None else error.source.text
-        extra = {"hogql_metadata": metadata_of(error, wrong)}
-        raise Invalid(error.message, code=error.code, attr=attr, extra=extra) from error
+        raise invalid_hogql(error, wrong, attr=attr) from error
     except event_errors.EventStoreError as error:
         raise _store_problem(error) from error
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.query.reading import Fields
+from core.query.runners.registry import WRAPPERS
 
-WRAPPERS: Final = frozenset({"DataTableNode", "DataVisualizationNode", "InsightVizNode"})
 OF_SOURCE: Final = WRAPPERS | {
     "ActorsQuery",
     "InsightActorsQuery",

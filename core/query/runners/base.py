@@ -1,5 +1,6 @@
 """What every kind of query is to those who run, cache and answer it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class QueryContext:
     record: Record = field(default_factory=Record)
 
 
-class Runner:
+class Runner(ABC):
     """One query of one kind. Reading a node checks all of it, so that a bad one never reaches a queue.
 
     Subclasses say their `kind`, read `node` in `__init__` (raising core.api.errors.Invalid or
@@ -87,9 +88,9 @@ class Runner:
         """Return what the answer depends on beside project and time: JSON. By default the node without its `tags`."""
         return {name: value for name, value in self.node.items() if name != "tags"}
 
+    @abstractmethod
     def run(self) -> dict[str, Json]:
         """Ask ClickHouse and Postgres; return the kind's own members of the answer, in their order.
 
         Raises HogQLError, Invalid, and the errors of events.errors.
         """
-        raise NotImplementedError

@@ -1,5 +1,6 @@
 """Who is behind a data point: InsightActorsQuery, FunnelsActorsQuery and StickinessActorsQuery, sources of others."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -97,7 +98,7 @@ class FunnelsActorsRunner(_ActorsRunner):
     kind = "FunnelsActorsQuery"
 
 
-class ActorsSource:
+class ActorsSource(ABC):
     """One data point of an insight. Reading it checks all of it."""
 
     group_type_index: int | None = None
@@ -106,9 +107,9 @@ class ActorsSource:
     periods: tuple[str, ...] = ()
     """Names of the columns that say whether an actor of retention appeared: `day_0`, `day_1` ..."""
 
+    @abstractmethod
     def page(self, *, limit: int, offset: int, recordings: bool) -> ActorRows:
         """Return a page of its actors, in the order of the existing pages."""
-        raise NotImplementedError
 
 
 def actor_rows(

@@ -1,5 +1,6 @@
 """What the nodes of all insights have in common: dates, filters, series, and how they are run."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -91,9 +92,9 @@ class InsightRunner(Runner):
         with own_places(self.fields):
             self.read()
 
+    @abstractmethod
     def read(self) -> None:
         """Read and check what the kind has of its own."""
-        raise NotImplementedError
 
     def run(self) -> dict[str, Json]:
         """Ask ClickHouse; return `results` and what the kind has beside them."""
@@ -101,9 +102,9 @@ class InsightRunner(Runner):
         with own_places(self.fields), one_run(seconds=self.context.seconds, mark=mark):
             return self.answer()
 
+    @abstractmethod
     def answer(self) -> dict[str, Json]:
         """Return the members of the answer."""
-        raise NotImplementedError
 
     def read_interval(self) -> Interval:
         """Return `interval`, and remember it for how long the answer is fresh."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from core.api.errors import Invalid
 from core.definitions.contexts import project_context
+from core.filters.problems import invalid_hogql
 from core.insights.project import InsightProject
-from core.query.errors import TooBusy, metadata_of
+from core.query.errors import TooBusy
 from core.query.expressions import Expressions
 from events.filters.row_expressions import EventsAggregate, RowExpression
 from events.hogql import ast
@@ -60,4 +60,4 @@ def placed(text: str, attr: str) -> Iterator[None]:
     except HogQLBusyError as error:
         raise TooBusy from error
     except HogQLError as error:
-        raise Invalid(error.message, attr=attr, extra={"hogql_metadata": metadata_of(error, text)}) from error
+        raise invalid_hogql(error, text, attr=attr) from error
