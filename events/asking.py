@@ -137,13 +137,14 @@ def _post(
     body = sql.encode() if fits else None
     if any(len(value.encode()) > LONGEST_FIELD_BYTES for value in (form or {}).values()):
         raise QueryMistake("query_is_too_large", "The query is too long.")
-    netloc = parts.netloc.rpartition("@")[2]
-    url = f"{parts.scheme}://{netloc}/?{urlencode({**words, **(bound if fits else {})})}"
+    server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    target = f"/?{urlencode({**words, **(bound if fits else {})})}"
     timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=seconds)
     if _per_thread.pool is None:
         _per_thread.pool = urllib3.PoolManager(num_pools=2, maxsize=1, retries=False)
-    return _per_thread.pool.request(
-        "POST", url, body=body, fields=form, headers=_headers(parts), timeout=timeout, preload_content=False
+    # A whole URL would be taken apart and encoded twice, which takes longer than sending it.
+    return _per_thread.pool.connection_from_url(server).request(
+        "POST", target, body=body, fields=form, headers=_headers(parts), timeout=timeout, preload_content=False
     )
 
 

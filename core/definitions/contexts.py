@@ -20,22 +20,23 @@ _STATIC_COHORTS: Final[LiteralString] = "SELECT id FROM core_cohort WHERE team_i
 _MAX_ID: Final = 2**63 - 1
 
 
-def project_context(
+def project_context(  # noqa: PLR0913 what a Context has of its project
     node: ast.Node,
     *,
     team_id: int,
     timezone: str,
     week_start_day: int,
     person_mode: PersonMode = DEFAULT_PERSON_MODE,
+    group_types: Mapping[str, int] | None = None,
 ) -> Context:
-    """Return the project as a statement, or an expression, sees it."""
+    """Return the project as a statement, or an expression, sees it; its `group_types` are looked up unless given."""
     return Context(
         team_id=team_id,
         timezone=timezone,
         week_start_day=week_start_day,
         person_mode=person_mode,
         property_types=property_types(team_id, _storable(property_keys(node))),
-        group_types=dict(fetch_rows(_GROUP_TYPES, [team_id])),
+        group_types=dict(fetch_rows(_GROUP_TYPES, [team_id])) if group_types is None else group_types,
         cohorts=_cohorts(team_id, cohort_names(node)),
         static_cohorts=_static_cohorts(team_id, node),
     )

@@ -4,10 +4,10 @@ What is kept is what the query returned: keys of actors, values, matching events
 read anew for every answer, so one that was changed or deleted meanwhile is never shown as it was.
 
 The name of an entry is a hash of everything that the rows depend on and that is known without the query: the project
-and its settings, the endpoint, every parameter (but `format` and `refresh`), the hour from which relative dates are
-counted, the steps of the project's actions where actions are asked for, and the fingerprint of who owns which distinct
-ids, so that a merge or split changes the answer as soon as queries see it. New events, changed properties and members
-of cohorts are what an entry may be too old for.
+and its settings, the newest wish to erase something of it, the endpoint, every parameter (but `format` and `refresh`),
+the hour from which relative dates are counted, the steps of the project's actions where actions are asked for, and the
+fingerprint of who owns which distinct ids, so that a merge or split changes the answer as soon as queries see it. New
+events, changed properties and members of cohorts are what an entry may be too old for.
 """
 
 import hashlib
@@ -85,6 +85,7 @@ def cache_name(params: Parameters, project: InsightProject, *, endpoint: str, no
     """Return the name under which the rows of a question are kept; TypeError for what has no JSON text."""
     values = {name: _normal(value) for name, value in params.values.items() if name not in _NOT_OF_ROWS}
     of_project = {name: value for name, value in asdict(project).items() if name != "display_properties"}
+    of_project["waiting_owners"] = project.waiting_owners
     hour = now.astimezone(ZoneInfo(project.timezone)).strftime("%Y-%m-%dT%H%z")
     text = orjson.dumps([endpoint, values, of_project, hour], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     parts = [text, str(owners_fingerprint(project.team_id)).encode()]

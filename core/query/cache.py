@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 import orjson
 import zstandard
@@ -18,17 +18,10 @@ from django.conf import settings
 from core.api.json import dumps
 from core.query.runners.base import Runner
 from core.query.store import query_store
-from core.tenancy.statements import fetch_row
 
 MAX_BYTES: Final = 4 * 1024**2
 MAX_PLAIN_BYTES: Final = 64 * 1024**2
 _VERSION: Final = 1
-_ERASED: Final[LiteralString] = """
-SELECT max(newest.id) FROM unnest(ARRAY['events', 'recordings', 'project']) AS kinds(kind), LATERAL (
-    SELECT id FROM core_deletionrequest WHERE team_id = %s AND kind = kinds.kind
-    ORDER BY requested_at DESC, id DESC LIMIT 1
-) AS newest
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,7 @@ def cache_key(runner: Runner) -> str:
         project.week_start_day,
         project.test_account_filters,
         project.path_cleaning_filters,
-        fetch_row(_ERASED, [team_id]),
+        project.newest_erasure,
     ]
     text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return f"cache_{team_id}_{hashlib.sha256(text).hexdigest()[:32]}"

@@ -14,4 +14,5 @@ def hogql_context(project: InsightProject, node: ast.Node, *, person_mode: Perso
         timezone=project.timezone,
         week_start_day=project.week_start_day,
         person_mode=person_mode,
+        group_types=project.group_types,
     )

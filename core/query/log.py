@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import perf_counter
+from math import inf
+from time import monotonic, perf_counter
 from typing import Any, Final
 
 from django.db import transaction
@@ -14,6 +15,26 @@ from events.errors import EventStoreError
 from events.rows import Table, query_log_row
 
 MAX_TEXT: Final = 100_000
+NUDGE_SECONDS: Final = 1.0
+"""How often a process asks for the rows to be carried over; those of a burst that come later wait for the clock."""
+
+
+class _Pace:
+    """When something was last begun."""
+
+    def __init__(self) -> None:
+        self._last = -inf
+
+    def begins(self, seconds: float) -> bool:
+        """Tell whether it was so long ago, and if so, that it is begun now."""
+        now = monotonic()
+        if now - self._last < seconds:
+            return False
+        self._last = now
+        return True
+
+
+_pace: Final = _Pace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +75,8 @@ def run_log(logged: Logged, context: QueryContext, *, began: float, error: BaseE
         status="error" if error is not None else "success",
     )
     outbox_add_alone(context.team.id, {Table.QUERY_LOG: [row]})
-    transaction.on_commit(outbox_nudge)
+    if _pace.begins(NUDGE_SECONDS):
+        transaction.on_commit(outbox_nudge)
 
 
 def _code(error: BaseException | None) -> int:

@@ -25,6 +25,8 @@ THREADS = 16
 QUERY_THREADS = 8
 KILL_ATTEMPTS = 20
 KILL_PAUSE_SECONDS = 0.02
+# The engine holds the interpreter while it makes a connection, and so would keep back the answer on its way out.
+ANSWER_SECONDS = 0.004
 WAITING = 240
 DEFAULT_DATABASE = "default"
 BASE_SETTINGS = {
@@ -215,12 +217,14 @@ class _Narrowed:
             connection.close()
 
     def give_back(self, connection: Any, database: str) -> None:  # noqa: ANN401 chDB has no types
-        """Close a connection and make another in its place, while the answer is on its way."""
+        """Close a connection and make another in its place once the answer is out; at once where none is left."""
         self._used.put(connection)
         with suppress(RuntimeError):  # at the end nothing is made any more
             self._maker.submit(self._replace, database)
 
     def _replace(self, database: str) -> None:
+        if not self._ready.empty():
+            time.sleep(ANSWER_SECONDS)
         self._used.get_nowait().close()
         if self._ready.qsize() < QUERY_THREADS:
             self._ready.put(self._make(database))

@@ -15,7 +15,7 @@ from tests.support.calendar_streams import places
 from tests.support.event_streams import Stream, moments, store
 from tests.support.lifecycle_oracle import MONDAY, statuses
 
-pytestmark = pytest.mark.usefixtures("clickhouse")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clickhouse")]
 
 MARGINS = (timedelta(0), timedelta(days=3), timedelta(days=60))
 

@@ -16,7 +16,7 @@ from tests.support.calendar_streams import places
 from tests.support.event_streams import Stream, moments, store
 from tests.support.stickiness_oracle import active_intervals
 
-pytestmark = pytest.mark.usefixtures("clickhouse")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clickhouse")]
 
 # Longer than the numbers of bits that hold short ranges.
 LONG = timedelta(days=300)

@@ -20,7 +20,7 @@ from tests.support.calendar_streams import places
 from tests.support.event_streams import Stream, StreamEvent, moments, store
 from tests.support.trends_oracle import counts, days_earlier, number, value_of
 
-pytestmark = pytest.mark.usefixtures("clickhouse")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clickhouse")]
 
 AMOUNTS = [1, 2.5, -3, 0, "7", "-0.25", "1e3", " 7", "7x", "0x10", "nan", "inf", "1e999", "", True, None, [1], {"a": 1}]
 AMOUNTS += [1e308, 1.7e308, 2**62, "1180591620717411303424", "05", ".5"]

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from core.query.completion.suggest import Suggester, Suggestion, Suggestions, place_of
 from core.query.completion.templates import braces_at, members_below
-from core.query.group_types import group_types_of
 from core.query.property_names import property_names
 from core.query.reading import BadNode, Fields
 from core.query.runners.base import QueryContext, Runner
@@ -73,8 +72,8 @@ class AutocompleteRunner(Runner):
                 return Suggestions()
 
     def _suggester(self) -> Suggester:
-        team = self.context.team
-        context = Context(team_id=team.id, timezone=team.timezone, group_types=group_types_of(team.id))
+        project = self.context.project
+        context = Context(team_id=project.team_id, timezone=project.timezone, group_types=project.group_types)
         return Suggester(context, self._property_names, self.variables)
 
     def _property_names(self, owner: PropertyOf, part: str, most: int) -> Sequence[tuple[str, str | None]]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from core.query.completion.names import quoted
-from core.query.group_types import group_types_of
 from core.query.reading import Fields
 from core.query.runners.base import QueryContext, Runner
 from events.hogql.context import Context
@@ -44,8 +43,8 @@ class DatabaseSchemaRunner(Runner):
 
     def run(self) -> dict[str, Json]:
         """Return all listed tables; the project has no joins of its own."""
-        team = self.context.team
-        context = Context(team_id=team.id, timezone=team.timezone, group_types=group_types_of(team.id))
+        project = self.context.project
+        context = Context(team_id=project.team_id, timezone=project.timezone, group_types=project.group_types)
         tables = {
             name: {
                 "fields": dict(_fields(table.of(context), context)),

@@ -133,7 +133,13 @@ def test_what_an_entry_is_named_by(project: InsightProject) -> None:
         name(project, events=[{"id": "a", "order": 1}], limit=10, cache_invalidation_key="x"),
         name(project, events=[{"id": "a", "order": 1}], limit=10, include_recordings=True),
     ]
-    for more in ({"timezone": "Asia/Tokyo"}, {"week_start_day": 1}, {"test_account_filters": [1]}, {"team_id": -1}):
+    for more in (
+        {"timezone": "Asia/Tokyo"},
+        {"week_start_day": 1},
+        {"test_account_filters": [1]},
+        {"newest_erasure": 1},
+        {"team_id": -1},
+    ):
         changed = InsightProject(**{"team_id": project.team_id, "timezone": "UTC", **more})
         others.append(name(changed, events=[{"id": "a", "order": 1}], limit=10))
     assert len({same, *others}) == 1 + len(others)

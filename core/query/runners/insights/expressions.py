@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from core.definitions.contexts import project_context
 from core.filters.problems import invalid_hogql
 from core.insights.project import InsightProject
+from core.query.context import hogql_context
 from core.query.errors import TooBusy
 from core.query.expressions import Expressions
 from events.filters.row_expressions import EventsAggregate, RowExpression
@@ -41,11 +41,8 @@ class InsightExpressions:
 
     def _read(self, text: str) -> tuple[ast.Expr, Context]:
         node = self._expressions.expr(text)
-        project = self._project
         try:
-            context = project_context(
-                node, team_id=project.team_id, timezone=project.timezone, week_start_day=project.week_start_day
-            )
+            context = hogql_context(self._project, node)
         except RecursionError:
             message = "The expression is nested too deeply"
             raise HogQLError(message, start=node.start, end=node.end) from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -211,6 +212,24 @@ def test_the_log_has_each_run_of_a_query(asking: Asking, stranger: Asking) -> No
     assert rows[1]["is_personal_api_key_request"]
     assert rows[0]["exception_code"] > 0
     assert rows[1]["exception_code"] == 0
+
+
+@pytest.mark.parametrize(("seconds", "nudges"), [(3600.0, 1), (0.0, 3)])
+def test_the_runs_of_a_burst_wake_the_worker_once(
+    asking: Asking,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+    seconds: float,
+    nudges: int,
+) -> None:
+    nudged: list[None] = []
+    monkeypatch.setattr("core.query.log.outbox_nudge", lambda: nudged.append(None))
+    monkeypatch.setattr("core.query.log.NUDGE_SECONDS", seconds)
+    monkeypatch.setattr("core.query.log._pace._last", -inf)
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(3):
+            asking.answer(TEXT, refresh="force_blocking")
+    assert len(nudged) == nudges
 
 
 def test_a_project_that_was_deleted_meanwhile(asking: Asking) -> None:
