@@ -13,7 +13,7 @@ from django.conf import settings
 from core.api.errors import Invalid
 from core.api.leaving import place_left
 from core.api.uuids import new_uuid
-from core.insights.project import project_of
+from core.insights.project import InsightProject, project_of
 from core.query.bodies import QueryRequest
 from core.query.cache import Kept, cache_key, kept_find, kept_put
 from core.query.errors import answered_errors
@@ -95,7 +95,7 @@ def question_of(
         raise Invalid(message)
     context = QueryContext(
         team=asker.team,
-        project=project_of(asker.team),
+        project=_project(asker.team, node),
         now=datetime.now(UTC),
         query_id=query_id or request.client_query_id or new_uuid().hex,
         seconds=seconds or settings.QUERY_TIMEOUT_SECONDS,
@@ -109,6 +109,13 @@ def question_of(
         runner = runner_type(node, context)
     key = "" if runner.immediate else cache_key(runner)
     return Question(asker, replace(request, node=node), runner, key)
+
+
+def _project(team: TeamContext, node: Mapping[str, Json]) -> InsightProject:
+    """Return the project as the query sees it: in UTC if a modifier says that times are not to be converted."""
+    project, modifiers = project_of(team), node.get("modifiers")
+    converts = modifiers.get("convertToProjectTimezone") if isinstance(modifiers, Mapping) else None
+    return replace(project, timezone="UTC") if converts is False else project
 
 
 def answer_of(question: Question, *, start: Callable[[Question], Status | None]) -> Given:

@@ -10,6 +10,7 @@ from django.conf import settings
 from core.api.json import dumps
 from core.api.leaving import place_left
 from core.query.context import hogql_context
+from core.query.local_times import local_rows
 from core.query.reading import BadNode
 from core.query.runners.base import QueryContext
 from events import client
@@ -32,6 +33,8 @@ type Json = Any
 @dataclass(frozen=True, slots=True)
 class Answered:
     """Rows as JSON has them, with the names and ClickHouse's types of their columns, and the texts of the statement.
+
+    Times have the offset of their column's zone.
 
     `clickhouse` is for those who may see it; its parameters are listed below it.
     """
@@ -75,10 +78,11 @@ def answered(
         found = ask(compiled, context, more_rows=more_rows)
     except QueryMistake as error:
         raise _in_the_text(error, query, node, context) from error
+    types = [kind for _, kind in found.columns]
     return Answered(
-        rows=found.rows,
+        rows=local_rows(found.rows, types),
         columns=compiled.columns,
-        types=[kind for _, kind in found.columns],
+        types=types,
         hogql=hogql,
         clickhouse=clickhouse_text(compiled),
         tables=compiled.tables,

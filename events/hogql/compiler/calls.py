@@ -18,6 +18,24 @@ _MANY_ROWS: Final = "arrayJoin"
 # What the parser calls `CASE x WHEN a THEN b .. ELSE c END`, with x, a, b, .., c for arguments.
 _CASE: Final = "_caseWithExpression"
 _FEWEST_OF_CASE: Final = 3
+# What is a comparison whether it is written with an operator or called: NULL is treated alike.
+_COMPARISONS: Final[dict[str, ast.CompareOp]] = {
+    "equals": "==",
+    "notEquals": "!=",
+    "less": "<",
+    "lessOrEquals": "<=",
+    "greater": ">",
+    "greaterOrEquals": ">=",
+    "like": "like",
+    "ilike": "ilike",
+    "notLike": "not like",
+    "notILike": "not ilike",
+    "in": "in",
+    "notIn": "not in",
+}
+# They look at all rows of a partition, where ClickHouse's functions behind them look at those up to the row.
+_SHIFTS: Final = frozenset({"lag", "lead"})
+_ALL_ROWS: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
 
 
 def call(node: ast.Call, scope: Scope) -> Value:
@@ -31,6 +49,10 @@ def call(node: ast.Call, scope: Scope) -> Value:
         raise mistake(None, f"Function '{node.name}' needs OVER (...)")
     function.check(len(node.args), None if node.params is None else len(node.params))
     _check_clauses(node, function)
+    if function.name in _COMPARISONS:
+        left, right = node.args
+        op = _COMPARISONS[function.name]
+        return scope.value(ast.CompareOperation(op=op, left=left, right=right, start=node.start, end=node.end))
     if function.name == _MANY_ROWS:
         scope.check_loose()
     if not function.aggregate:
@@ -180,16 +202,21 @@ def window_function(node: ast.WindowFunction, scope: Scope) -> Value:
             None, f"Window function '{node.name}' cannot be nested inside the aggregation '{scope.aggregate}'."
         )
     written = _written(function, node, scope)
-    return Value(f"{written.sql} OVER {_over(node, scope)}", written.type)
+    frame = _ALL_ROWS if function.name in _SHIFTS else None
+    return Value(f"{written.sql} OVER {_over(node, scope, frame=frame)}", written.type)
 
 
-def _over(node: ast.WindowFunction, scope: Scope) -> str:
+def _over(node: ast.WindowFunction, scope: Scope, *, frame: str | None) -> str:
+    """Return the window, with a frame where it has none itself."""
     if node.over_identifier is not None:
-        name = scope.windows.get(node.over_identifier)
-        if name is None:
+        known = scope.windows.get(node.over_identifier)
+        if known is None:
             raise mistake(None, f"Unknown window `{node.over_identifier}`")
-        return name
-    return f"({window(node.over_expr or ast.WindowExpr(), scope)})"
+        name, given = known
+        return name if frame is None or given.frame_method is not None else f"({name} {frame})"
+    given = node.over_expr or ast.WindowExpr()
+    parts = [window(given, scope), frame if given.frame_method is None else None]
+    return f"({' '.join(part for part in parts if part)})"
 
 
 def window(node: ast.WindowExpr, scope: Scope) -> str:

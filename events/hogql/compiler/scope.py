@@ -61,7 +61,7 @@ class Scope:
     ctes: dict[str, Cte] = field(default_factory=dict)
     merged: dict[str, Value] = field(default_factory=dict)
     unfolded: dict[str, Value] = field(default_factory=dict)
-    windows: dict[str, str] = field(default_factory=dict)
+    windows: dict[str, tuple[str, ast.WindowExpr]] = field(default_factory=dict)
     arguments: tuple[Mapping[str, Value], ...] = ()
     on: bool = False
     plain: bool = False

@@ -128,8 +128,7 @@ def _declare(node: ast.SelectQuery, scope: Scope) -> None:
         if known is None:
             scope.aliases[item.alias] = Alias(item.expr, scope.statement.name("c"))
     for name, window in node.window_exprs:
-        del window
-        scope.windows[name] = scope.statement.name("w")
+        scope.windows[name] = scope.statement.name("w"), window
 
 
 def _items(node: ast.SelectQuery, scope: Scope, *, inner: bool) -> Iterator[tuple[str, Value, Column]]:
@@ -188,7 +187,7 @@ def _clauses(node: ast.SelectQuery, scope: Scope, items: Sequence[Value]) -> str
     if node.having is not None:
         parts.append(f"HAVING {scope.sql(node.having)}")
     if node.window_exprs:
-        listed = ", ".join(f"{scope.windows[name]} AS ({calls.window(one, scope)})" for name, one in node.window_exprs)
+        listed = ", ".join(f"{name} AS ({calls.window(one, scope)})" for name, one in scope.windows.values())
         parts.append(f"WINDOW {listed}")
     if node.qualify is not None:
         parts.append(f"QUALIFY {scope.sql(node.qualify)}")

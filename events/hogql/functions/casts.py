@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from events.hogql.functions.definition import Call, Special
+from events.hogql.functions.definition import Call, Special, called
 from events.hogql.types import Type
 
 _MOST_PLACES: Final = 18
@@ -26,6 +26,28 @@ def _written(plain: str, of_text: str, type_name: str) -> Special:
 def _number(call: Call, type_name: str) -> Type:
     given = call.arguments[0].type
     return Type("Integer" if type_name == "Int64" else "Float", nullable=given.nullable or given.kind not in _NUMBERS)
+
+
+def _or_default(clickhouse: str, type_name: str) -> Special:
+    """The default may be any number, where ClickHouse wants one of the very type."""
+
+    def write(call: Call) -> str:
+        value, *default = call.sqls()
+        return called(clickhouse, [value, *(f"accurateCast({sql}, '{type_name}')" for sql in default)], call)
+
+    return Special(write)
+
+
+def _bool(call: Call) -> str:
+    argument = call.arguments[0]
+    if argument.type.kind == "String":
+        return f"accurateCastOrNull({argument.sql}, 'Bool')"
+    return f"toBool({argument.sql})"
+
+
+def _bool_type(call: Call) -> Type:
+    given = call.arguments[0].type
+    return Type("Boolean", nullable=given.nullable or given.kind == "String")
 
 
 def _uuid(call: Call) -> str:
@@ -55,6 +77,9 @@ SPECIAL: Final = {
     "toFloat": _written("toFloat64", "toFloat64OrNull", "Float64"),
     "toIntOrZero": Special(lambda call: f"toInt64OrZero({_text(call)})"),
     "toFloatOrZero": Special(lambda call: f"toFloat64OrZero({_text(call)})"),
+    "toIntOrDefault": _or_default("toInt64OrDefault", "Int64"),
+    "toFloatOrDefault": _or_default("toFloat64OrDefault", "Float64"),
+    "toBool": Special(_bool, _bool_type),
     "toDecimal": Special(_decimal),
     "toUUID": Special(_uuid, _uuid_type),
 }

@@ -4,6 +4,7 @@ import re
 from typing import Final, cast
 
 from events.hogql.functions.definition import Argument, Call, Special, called
+from events.hogql.functions.returns import common
 from events.hogql.types import STRING, UNKNOWN, Kind, Type
 
 # What arrayReduce may be told to do: nothing that keeps states, nothing that is not on the list of aggregations itself.
@@ -42,6 +43,7 @@ _LONGEST: Final = {
     "URLHierarchy": 8192,
     "URLPathHierarchy": 8192,
 }
+_WITHOUT_NULL: Final = frozenset({"Array", "Tuple", "Map"})
 _SEMVER: Final = r"^\\s*v?((0|[1-9]\\d*)\\.(0|[1-9]\\d*)\\.(0|[1-9]\\d*))(?:[-+][^\\s]*)?\\s*$"  # fmt: skip
 
 
@@ -91,6 +93,22 @@ def _fold(call: Call) -> str:
     *others, start = call.arguments
     wide = f"toInt64({start.sql})" if start.type.constant and start.type.kind == "Integer" else start.sql
     return called("arrayFold", [*(argument.sql for argument in others), wide], call)
+
+
+def _shift(clickhouse: str) -> Special:
+    """The value of another row, NULL where there is no such row: of a type without NULL it would be 0 or ''."""
+
+    def write(call: Call) -> str:
+        shifted, *others = call.arguments
+        sql = shifted.sql if shifted.type.kind in _WITHOUT_NULL else f"toNullable({shifted.sql})"
+        return called(clickhouse, [sql, *(argument.sql for argument in others)], call)
+
+    def returned(call: Call) -> Type:
+        shifted, *others = (argument.type for argument in call.arguments)
+        found = common([shifted, others[1]]) if len(others) > 1 else shifted
+        return found if found.kind in _WITHOUT_NULL else found.or_null()
+
+    return Special(write, returned)
 
 
 def _element(call: Call) -> Type:
@@ -167,6 +185,8 @@ SPECIAL: Final = {
     **{name: _short(name) for name in _LONGEST},
     "sortableSemver": Special(_semver),
     "arrayFold": Special(_fold),
+    "lag": _shift("lagInFrame"),
+    "lead": _shift("leadInFrame"),
     "arrayReduce": Special(_reduce, _reduced_type),
     "tupleElement": Special(lambda call: called("tupleElement", call.sqls(), call), _element),
     "JSONExtract": Special(_extract, _extracted_type),

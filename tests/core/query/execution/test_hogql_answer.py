@@ -209,7 +209,37 @@ def test_the_time_zone_is_the_projects(clickhouse: object, valkey: object, db: N
     tokyo = make_asking(make_team(timezone="Asia/Tokyo"))
     answer: Any = tokyo.answer("select toDateTime('2024-03-05 10:00:00') as t")
     assert answer["timezone"] == "Asia/Tokyo"
-    assert answer["results"] == [["2024-03-05T01:00:00.000000Z"]]
+    assert answer["results"] == [["2024-03-05T10:00:00.000000+09:00"]]
+
+
+def test_times_have_the_offset_of_their_zone(clickhouse: object, valkey: object, db: None) -> None:
+    berlin = make_asking(make_team(timezone="Europe/Berlin"))
+    text = """
+    select toDateTime('2024-07-05 10:00:00') as summer, toStartOfDay(summer), [summer, NULL],
+           (1, toTimeZone(summer, 'UTC'), 'a, (b)'), map('a', summer), toTimeZone(summer, 'Europe/London'),
+           toDate(summer), '2024-07-05T08:00:00Z', toTimeZone(summer, 'Asia/Kathmandu')"""
+    (row,) = berlin.answer(text)["results"]
+    assert row == [
+        "2024-07-05T10:00:00.000000+02:00",
+        "2024-07-05T00:00:00+02:00",
+        ["2024-07-05T10:00:00.000000+02:00", None],
+        [1, "2024-07-05T08:00:00.000000Z", "a, (b)"],
+        {"a": "2024-07-05T10:00:00.000000+02:00"},
+        "2024-07-05T09:00:00.000000+01:00",
+        "2024-07-05",
+        "2024-07-05T08:00:00Z",
+        "2024-07-05T13:45:00.000000+05:45",
+    ]
+
+
+def test_times_without_conversion_are_in_utc(clickhouse: object, valkey: object, db: None) -> None:
+    tokyo = make_asking(make_team(timezone="Asia/Tokyo"))
+    text = "select toDateTime('2024-03-05 10:00:00') as t, toDate(toDateTime('2024-03-05T22:00:00Z'))"
+    kept = {"modifiers": {"convertToProjectTimezone": False}}
+    assert tokyo.answer(text)["results"] == [["2024-03-05T10:00:00.000000+09:00", "2024-03-06"]]
+    answer = tokyo.answer(text, kept)
+    assert answer["results"] == [["2024-03-05T10:00:00.000000Z", "2024-03-05"]]
+    assert answer["timezone"] == "UTC"
 
 
 def test_the_answer_tells_which_properties_were_named(asking: Asking) -> None:
