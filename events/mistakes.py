@@ -141,6 +141,10 @@ _COLUMN: Final = re.compile(
     r"Column '?([at]\d+(?:\.(?:`[^`']{1,200}`|[^'` ]{1,200}))?)'? is not under aggregate function"
 )
 _ILLEGAL_TYPE: Final = re.compile(r"Illegal type ([^:]{1,120}?) (?:of|for|in|\()")
+_ILLEGAL_TYPES: Final = re.compile(r"Illegal types (\w+(?:\([^:]{1,90}\))? and \w+(?:\([^:]{1,90}\))?) of arguments")
+_ILLEGAL_ARGUMENT: Final = re.compile(
+    r"as (\d{1,2})(?:st|nd|rd|th) argument [^:]{1,120}\. Expected: [^:]{1,120}, got: ([^:]{1,120})"
+)
 _NO_SUPERTYPE: Final = re.compile(r"supertype for types ([^:]{1,200}?) because")
 _COUNTS: Final = re.compile(r"passed (\d{1,6})[^\d:]{1,40}(\d{1,6})")
 _TYPE: Final = re.compile(
@@ -188,6 +192,12 @@ def _detail(code: int, text: str) -> str:
     types = _ILLEGAL_TYPE.search(head) or _NO_SUPERTYPE.search(head)
     if types and code in (43, 386) and _TYPE.fullmatch(types[1]):
         told.append(types[1])
+    several = _ILLEGAL_TYPES.search(head)
+    if several and all(_TYPE.fullmatch(one) for one in several[1].split(" and ")):
+        told.append(several[1])
+    argument = _ILLEGAL_ARGUMENT.search(head)
+    if argument and _TYPE.fullmatch(argument[2]):
+        told.append(f"argument {argument[1]}: {argument[2]}")
     counts = _COUNTS.search(head)
     if counts and code in (34, 35, 42):
         told.append(f"given {counts[1]}, needed {counts[2]}")

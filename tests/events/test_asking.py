@@ -277,7 +277,7 @@ def test_many_threads_ask_at_once() -> None:
 
 VALUE = "qqsecret"
 MISTAKES = [
-    ("SELECT 1 + 'a'", "illegal_type_of_argument", "(function plus)"),
+    ("SELECT 1 + 'a'", "illegal_type_of_argument", "(function plus; UInt8 and String)"),
     ("SELECT toStartOfDay(event) FROM events", "illegal_type_of_argument", "toStartOfDay"),
     ("SELECT sum(event) FROM events", "illegal_type_of_argument", "sum"),
     ("SELECT length(1)", "illegal_type_of_argument", "length"),
@@ -393,6 +393,18 @@ def test_what_is_not_the_statements_fault_is_told_without_its_text(
         (43, "Illegal type Enum8('qq' = 1) of argument of function lower", "(function lower)"),
         (43, "Illegal type String of argument of function lower", "(function lower; String)"),
         (43, "Illegal types DateTime64(6, 'UTC') and 'qqvalue' of arguments of function lower", "(function lower)"),
+        (43, "Illegal types String and Enum8('qq' = 1) of arguments of function plus", "(function plus)"),
+        (43, "Illegal types String and UInt8 of arguments of function plus", "(function plus; String and UInt8)"),
+        (
+            43,
+            "A value of illegal type was provided as 2nd argument 'qq' to function 'f'. Expected: Date, got: String",
+            "(function f; argument 2: String)",
+        ),
+        (
+            43,
+            "A value of illegal type was provided as 2nd argument 'a' to function 'dateDiff'. Expected: Date, got: qq",
+            "(function dateDiff)",
+        ),
         (43, "In scope SELECT function qqx", ""),
         (386, "There is no supertype for types String, UInt8 because x: In scope SELECT qq", "(String, UInt8)"),
         (386, "There is no supertype for types Tuple(qq String), UInt8 because x", ""),

@@ -119,9 +119,23 @@ def _element(call: Call) -> Type:
 
 
 def _extract(call: Call) -> str:
-    *others, wanted = call.arguments
-    _named_type(call, wanted)
-    return called(_CLICKHOUSE[call.name], [*(argument.sql for argument in others), wanted.sql], call)
+    json, *others = call.arguments
+    wanted = _named_type(call, others[-1]).kind
+    kind: Kind = "Array" if call.name == _PAIRS else wanted
+    return called(_CLICKHOUSE[call.name], [_document(json, kind), *(argument.sql for argument in others)], call)
+
+
+def _document(json: Argument, kind: Kind) -> str:
+    """Return the JSON to read: an array, tuple or map cannot be NULL, so it is empty where there is no JSON."""
+    return f"ifNull({json.sql}, '')" if json.type.nullable and kind in _WITHOUT_NULL else json.sql
+
+
+def _array_of_json(name: str) -> Special:
+    def write(call: Call) -> str:
+        json, *others = call.arguments
+        return called(name, [_document(json, "Array"), *(argument.sql for argument in others)], call)
+
+    return Special(write)
 
 
 def _extracted_type(call: Call) -> Type:
@@ -134,7 +148,9 @@ def _pairs_type(call: Call) -> Type:
     return Type("Array", items=(Type("Tuple", items=(STRING, _named_type(call, call.arguments[-1]))),))
 
 
-_CLICKHOUSE: Final = {name: name for name in ("JSONExtract", "JSONExtractKeysAndValues")}
+_ARRAYS_OF_JSON: Final = ("JSONExtractArrayRaw", "JSONExtractKeys", "JSONExtractKeysAndValuesRaw")
+_PAIRS: Final = "JSONExtractKeysAndValues"
+_CLICKHOUSE: Final = {name: name for name in ("JSONExtract", _PAIRS)}
 
 
 def _named_type(call: Call, argument: Argument) -> Type:
@@ -189,6 +205,9 @@ SPECIAL: Final = {
     "lead": _shift("leadInFrame"),
     "arrayReduce": Special(_reduce, _reduced_type),
     "tupleElement": Special(lambda call: called("tupleElement", call.sqls(), call), _element),
+    **{
+        name: _array_of_json(name) for name in ("JSONExtractArrayRaw", "JSONExtractKeys", "JSONExtractKeysAndValuesRaw")
+    },
     "JSONExtract": Special(_extract, _extracted_type),
     "JSONExtractKeysAndValues": Special(_extract, _pairs_type),
 }
