@@ -13,6 +13,38 @@ _COUNTS: Final = {
     "keypress_count": "How many key presses there are.",
     "size": "Bytes of JSON.",
 }
+
+
+def _joins(*, distinct_id: str, generation: str) -> Mapping[str, Member]:
+    """Return whose a recording is and its session, by the columns that name them."""
+    return {
+        "person_id": Field(
+            type=UUID.or_null(),
+            write=lambda row: row.expression(("pdi", "person_id")),
+            hidden=True,
+            description="The person that the recording belongs to now.",
+        ),
+        "pdi": Join(
+            name="pdi",
+            table="person_distinct_ids",
+            keys=((column("distinct_id"), column(distinct_id)), (column("generation"), column(generation))),
+            description="The recording's distinct id, and whose it is now.",
+        ),
+        "person": Join(
+            name="person",
+            table="persons",
+            keys=((column("id"), lambda row: row.expression(("pdi", "person_id"))),),
+            description="The recording's person as it is now.",
+        ),
+        "session": Join(
+            name="session",
+            table="sessions",
+            keys=((column("$session_id"), column("session_id")),),
+            description="The session that was recorded.",
+        ),
+    }
+
+
 _RAW: Final[Mapping[str, Member]] = {
     "session_id": Field(type=STRING, write=column("session_id"), description="The session."),
     "team_id": _TEAM,
@@ -25,6 +57,7 @@ _RAW: Final[Mapping[str, Member]] = {
     "snapshot_source": Field(
         type=STRING, write=written("CAST(<e>.source AS String)"), description="`web` or `mobile`."
     ),
+    **_joins(distinct_id="distinct_id", generation="generation"),
 }
 _ROWS: Final = """
 SELECT r.team_id AS team_id, r.session_id AS session_id, min(r.first_timestamp) AS start_time,
@@ -53,30 +86,7 @@ _RECORDING: Final[Mapping[str, Member]] = {
     "snapshot_source": Field(
         type=STRING, write=written("CAST(<e>.first_source AS String)"), description="`web` or `mobile`."
     ),
-    "person_id": Field(
-        type=UUID.or_null(),
-        write=lambda row: row.expression(("pdi", "person_id")),
-        hidden=True,
-        description="The person that the recording belongs to now.",
-    ),
-    "pdi": Join(
-        name="pdi",
-        table="person_distinct_ids",
-        keys=((column("distinct_id"), column("first_distinct_id")), (column("generation"), column("first_generation"))),
-        description="The recording's distinct id, and whose it is now.",
-    ),
-    "person": Join(
-        name="person",
-        table="persons",
-        keys=((column("id"), lambda row: row.expression(("pdi", "person_id"))),),
-        description="The recording's person as it is now.",
-    ),
-    "session": Join(
-        name="session",
-        table="sessions",
-        keys=((column("$session_id"), column("session_id")),),
-        description="The session that was recorded.",
-    ),
+    **_joins(distinct_id="first_distinct_id", generation="first_generation"),
 }
 SESSION_REPLAY_EVENTS: Final = Table(
     name="session_replay_events",
