@@ -60,7 +60,8 @@ def read_trends(params: Parameters, project: InsightProject, *, now: datetime) -
     entity = target_entity(params, project)
     _check_math(entity)
     dates = read_dates(params, project, now=now, rounded=True)
-    if entity.math in DAYS_EARLIER:
+    # A range that ends before it begins has no events, however far back it would reach.
+    if entity.math in DAYS_EARLIER and dates.since <= dates.until:
         dates = DateRange(_earlier(dates.since, DAYS_EARLIER[entity.math]), dates.until)
     groups = entity.math_group_type_index if entity.math in {UNIQUE_GROUP, *PER_ACTOR_MATHS} else None
     scope = read_scope(params, project, now=now, dates=dates, group_type_index=groups)

@@ -6,6 +6,7 @@ earlier life of a distinct id (another generation) do not count. Events may also
 """
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -98,6 +99,12 @@ class Source:
         """An expression: the UUID of the person that owns the event."""
         self.actor: Final = self._actor()
         """An expression: the person's UUID, the group's key, or the text of a value."""
+
+    def over(self, scope: EventScope) -> "Source":
+        """Return what writes the same statement for other events of the same team and actors."""
+        found = copy(self)
+        found.scope = scope
+        return found
 
     def condition(self, entity: Entity) -> str:
         """Return an expression that is 1 for the events that an entity counts, else 0."""

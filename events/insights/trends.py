@@ -1,12 +1,15 @@
 """The actors behind one data point of a trend (insight_actors.md section 7), each with its value there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from events.filters.forms import literal
+from events.filters.grammar import Filter
 from events.filters.values import LONGEST_NUMBER, NUMBER_PATTERN
 from events.insights.entities import Entity
+from events.insights.first_time import FIRST_MATHS, first_events
 from events.insights.rows import ActorRow, MatchedEvent
 from events.insights.source import EventScope, Source
 from events.insights.statement import Statement
@@ -31,12 +34,14 @@ class TrendsQuery:
     """One series over the events of a scope, which has the data point's dates and its breakdown's condition.
 
     `math_property` is the event property that is aggregated per actor by `entity.math`, one of PROPERTY_MATHS; with
-    None the value of an actor is the number of its events.
+    None the value of an actor is the number of its events. Of the events that count, those alone are listed that pass
+    `only`: which event is an actor's first one does not depend on it.
     """
 
     scope: EventScope
     entity: Entity
     math_property: str | None = None
+    only: Filter | None = None
 
 
 def trends_page(query: TrendsQuery, *, limit: int, offset: int, recordings: bool = False) -> list[ActorRow]:
@@ -56,12 +61,21 @@ def _page(query: TrendsQuery, source: Source, *, limit: int, offset: int) -> str
     """Return a SELECT of the actors of a page, as text in `name`, with the value of each."""
     bind = source.statement.bind
     columns = {} if query.math_property is None else {"number": _number(bind(query.math_property))}
-    events = source.select(columns, entities=[query.entity], where=source.condition(query.entity))
+    events = _events(query, source, columns)
     value = "count()" if query.math_property is None else _aggregated(query.entity.math)
     return (
         f"SELECT toString(actor) AS name, {value} AS value FROM ({events}) GROUP BY actor"  # noqa: S608 values are bound
         f" ORDER BY value DESC NULLS LAST, name DESC LIMIT {bind(limit)} OFFSET {bind(offset)}"
     )
+
+
+def _events(query: TrendsQuery, source: Source, columns: Mapping[str, str]) -> str:
+    """Return a SELECT of the actor of every event, and of `columns`."""
+    only = source.filtered(query.only)
+    if query.entity.math not in FIRST_MATHS:
+        return source.select(columns, entities=[query.entity], where=f"{source.condition(query.entity)} AND {only}")
+    events = first_events(source, query.entity, {**columns, "only": only})
+    return f"SELECT * FROM ({events}) WHERE only"  # noqa: S608 values are bound
 
 
 def _number(key: str) -> str:
@@ -80,13 +94,14 @@ def _matched_events(query: TrendsQuery, *, limit: int, offset: int) -> dict[str,
     statement = Statement()
     source = Source(query.scope, statement)
     page = _page(query, Source(query.scope, statement), limit=limit, offset=offset)
-    events = source.select(
+    events = _events(
+        query,
+        source,
         {"name": "toString(actor)", "uuid": "e.uuid", "session": "e.`$session_id`", "window": "e.`$window_id`"},
-        entities=[query.entity],
-        where=f"{source.condition(query.entity)} AND e.`$session_id` != ''",
     )
     rows = statement.rows(
-        f"SELECT name, uuid, ts, session, window FROM ({events}) WHERE name IN (SELECT name FROM ({page}))"  # noqa: S608 values are bound
+        f"SELECT name, uuid, ts, session, window FROM ({events})"  # noqa: S608 values are bound
+        f" WHERE session != '' AND name IN (SELECT name FROM ({page}))"
         f" ORDER BY name, ts, toUInt128(uuid) LIMIT {MATCHED_EVENTS} BY name"
     )
     found: dict[str, list[MatchedEvent]] = {}

@@ -11,6 +11,7 @@ from events.errors import QueryMistake
 from events.filters.row_expressions import EventsAggregate
 from events.insights.breakdowns import Dimension, Values, columns_of, frequent_values, number_ends, number_of, valued
 from events.insights.entities import Entity
+from events.insights.first_time import FIRST_MATHS, first_events
 from events.insights.intervals import SUNDAY, Interval, start_of
 from events.insights.source import EventScope, Source
 from events.insights.statement import Statement
@@ -102,6 +103,8 @@ def histogram_ends(query: SeriesQuery, dimension: Dimension, count: int) -> list
 
 
 def _selected(query: SeriesQuery, source: Source, columns: dict[str, str]) -> str:
+    if query.entity.math in FIRST_MATHS:
+        return first_events(source, query.entity, columns)
     return source.select(columns, entities=[query.entity], where=source.condition(query.entity))
 
 

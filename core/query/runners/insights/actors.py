@@ -8,7 +8,6 @@ from typing import Any, Final, cast
 
 from core.api.errors import Invalid
 from core.insights.dates import read_moment
-from core.insights.filters import all_of
 from core.insights.funnel import read_funnel
 from core.query.reading import BadNode, Fields
 from core.query.runners.base import Json, QueryContext, Runner
@@ -179,9 +178,10 @@ class _Trend(ActorsSource):
             wanted = None if self._value is None else self._condition(self._value)
         query = TrendsQuery(
             # A session is at each point what it is in the whole range.
-            scope=replace(found.scope, filter=all_of(found.scope.filter, wanted), measured=whole.scope.sessions),
+            scope=replace(found.scope, measured=whole.scope.sessions),
             entity=found.entity,
             math_property=found.math_property if found.entity.math in PROPERTY_MATHS else None,
+            only=wanted,
         )
         rows = trends_page(query, limit=limit, offset=offset, recordings=recordings)
         return ActorRows(rows, self.group_type_index)

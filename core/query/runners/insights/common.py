@@ -199,7 +199,7 @@ def read_series_node(item: Json, path: tuple[str | int, ...], *more: str) -> Fie
     """Check one entity node; `more` are members that it may have beside those of all."""
     if not isinstance(item, Mapping):
         raise BadNode("Input should be an object", path)
-    fields = Fields(item, path)
+    fields = Fields({**item, "kind": _kind_of(item)} if item.get("kind") is None else item, path)
     kind = fields.required_text("kind")
     if kind not in {"EventsNode", "ActionsNode"}:
         if kind in {"DataWarehouseNode", "FunnelsDataWarehouseNode", "LifecycleDataWarehouseNode", "GroupNode"}:
@@ -215,6 +215,13 @@ def read_series_node(item: Json, path: tuple[str | int, ...], *more: str) -> Fie
     if kind == "ActionsNode" and fields.integer("id") is None:
         raise fields.missing("id")
     return fields
+
+
+def _kind_of(item: Mapping[str, Json]) -> str:
+    """Return the kind of an entity node that does not say it, as PostHog does."""
+    number = item.get("id")
+    is_action = "event" not in item and isinstance(number, int) and not isinstance(number, bool)
+    return "ActionsNode" if is_action else "EventsNode"
 
 
 def entity_of(fields: Fields, order: int | None = None) -> dict[str, Any]:

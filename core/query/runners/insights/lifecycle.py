@@ -36,11 +36,12 @@ class LifecycleRunner(InsightRunner):
         (self.series,) = read_series(self.fields, self, most=1)
         self.dates = self.read_dates(self.step)
         self.spans = spans(self.dates, self.step, self.project, week_start=MONDAY)
-        first, last = self.spans[0].start, self.spans[-1].start
+        first = begin(self.dates.since, self.step, self.project, week_start=MONDAY)
         self.before = begin(first - TICK, self.step, self.project, week_start=MONDAY)
-        self.end = after(last, self.step, self.project, week_start=MONDAY)
+        # Dates that end before they begin touch no interval.
+        end = after(self.spans[-1].start, self.step, self.project, week_start=MONDAY) if self.spans else first
         # All intervals that the dates touch, and the one before them.
-        self.considered = self.scope(DateRange(self.before, self.end - TICK))
+        self.considered = self.scope(DateRange(self.before, end - TICK))
 
     def answer(self) -> dict[str, Json]:
         """Return a series for each status; the dormant are below 0."""

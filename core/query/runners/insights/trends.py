@@ -24,6 +24,7 @@ from core.query.runners.insights.trends_formulas import Item, with_formulas
 from events.filters.row_expressions import EventsAggregate
 from events.insights.breakdowns import MISSING, OTHER, Bins, Values
 from events.insights.entities import Entity
+from events.insights.first_time import FIRST_MATHS
 from events.insights.intervals import Interval
 from events.insights.trends import PROPERTY_MATHS
 from events.insights.trends_series import Point, Reach, SeriesQuery, histogram_ends, trends_points
@@ -82,6 +83,8 @@ class TrendsRunner(InsightRunner):
         more = any(item.is_other for item in items)
         if self.breakdown is not None and self.breakdown.hide_other:
             items = [item for item in items if not item.is_other]
+        if self.display.hides_weekends and self.step == "day" and not self.display.total:
+            items = [item.without_weekends() for item in items]
         return {
             "results": [item.shown() for item in items],
             "hasMore": more,
@@ -95,7 +98,8 @@ class TrendsRunner(InsightRunner):
         entity = replace(entity, math=math)
         dates = variant.dates if span is None else DateRange(span.since, span.until)
         reaches: tuple[Reach, ...] = ()
-        if math in DAYS_EARLIER:
+        # What ends before it begins has no events, however far back each interval would reach.
+        if math in DAYS_EARLIER and dates.since <= dates.until:
             back = DAYS_EARLIER[math]
             if self.display.total or span is not None:
                 begun = variant.spans[-1] if span is None else span
@@ -272,7 +276,7 @@ def variant_frame(runner: TrendsRunner, variant: Variant) -> dict[str, Any]:
 
 def check_math(entity: Entity, fields: Fields) -> None:
     """Raise the error of a series whose math is none, or lacks something."""
-    known = (*MATHS, HOGQL_MATH)
+    known = (*MATHS, *sorted(FIRST_MATHS), HOGQL_MATH)
     if entity.math not in known:
         message = f"Input should be one of {', '.join(map(repr, known))}"
         raise BadNode(message, (*fields.path, "series", "math"))

@@ -40,13 +40,17 @@ class NamedFormula:
 
 @dataclass(frozen=True, slots=True)
 class TrendsDisplay:
-    """`total`: one number over the whole range. `cumulative`: everything up to each interval."""
+    """`total`: one number over the whole range. `cumulative`: everything up to each interval.
+
+    `hides_weekends` is about days over time only.
+    """
 
     name: str
     total: bool
     cumulative: bool
     smoothing: int = 1
     formulas: tuple[NamedFormula, ...] = ()
+    hides_weekends: bool = False
 
     def smoothed(self, numbers: Sequence[float]) -> list[float]:
         """Return running totals where asked for, then means with the intervals before, rounded down."""
@@ -78,6 +82,7 @@ def read_display(fields: Fields, *, series: int) -> TrendsDisplay:
         cumulative=name == CUMULATIVE,
         smoothing=given.integer("smoothingIntervals", least=1, most=MAX_SMOOTHING) or 1,
         formulas=tuple(_formulas(given, series)),
+        hides_weekends=given.flag("hideWeekends"),
     )
 
 

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
+from datetime import date
 from typing import Any, Final
 
 from core.query.runners.insights.breakdown import Key
@@ -9,6 +11,7 @@ from core.query.runners.insights.common import plain
 from core.query.runners.insights.trends_display import NamedFormula, TrendsDisplay
 
 _LABELS: Final = {False: "current", True: "previous"}
+_SATURDAY: Final = 5
 
 
 class Item:
@@ -48,6 +51,18 @@ class Item:
         size = self.count if self.total is None else self.total
         return 2 if self.is_other else int(self.is_missing), -size, repr(self.frame.get("breakdown_value"))
 
+    def without_weekends(self) -> "Item":
+        """Return the series of days without Saturdays and Sundays, whose events stay in running totals and means."""
+        days = self.frame["days"]
+        kept = [place for place, day in enumerate(days) if date.fromisoformat(day).weekday() < _SATURDAY]
+        found = copy(self)
+        found.data = [self.data[place] for place in kept]
+        found.frame = {**self.frame, **_only(self.frame, ("days", "labels"), kept)}
+        action = self.frame["action"]
+        if action is not None:
+            found.frame["action"] = {**action, **_only(action, ("days",), kept)}
+        return found
+
     def shown(self) -> dict[str, Any]:
         """Return the series as it is answered."""
         shown = {**self.frame, "data": [None if number is None else plain(number) for number in self.data]}
@@ -57,6 +72,10 @@ class Item:
         if self.previous is not None:
             shown["compare"], shown["compare_label"] = True, _LABELS[self.previous]
         return shown
+
+
+def _only(frame: Mapping[str, Any], names: Sequence[str], places: Sequence[int]) -> dict[str, Any]:
+    return {name: [frame[name][place] for place in places] for name in names}
 
 
 def with_formulas(

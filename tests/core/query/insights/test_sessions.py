@@ -218,11 +218,11 @@ def test_unknown_properties_are_named(api: Api, key: str, hint: str | None) -> N
         ("FunnelsQuery", {**given, "breakdownFilter": by}, "breakdown"),
         ("FunnelsQuery", {**given, "breakdownFilter": several}, "breakdown"),
         ("TrendsQuery", {**given, "properties": wanted}, "properties"),
-        ("EventsQuery", {"select": ["uuid"], "properties": wanted}, "query__properties"),
+        ("EventsQuery", {"select": ["uuid"], "properties": wanted}, "query__properties__0"),
         ("HogQLQuery", {"query": "select 1 from events where {filters}", "filters": {"properties": wanted}},
-         "query__filters__properties"),
+         "query__filters__properties__0"),
         ("HogQLQuery", {"query": "select 1 from sessions where {filters}", "filters": {"properties": wanted}},
-         "query__filters__properties"),
+         "query__filters__properties__0"),
     ):  # fmt: skip
         status, _, detail, found = refusal(api, kind, **node)
         assert (status, (found or "").endswith(attr)) == (400, True), (kind, found, detail)
