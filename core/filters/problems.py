@@ -9,16 +9,20 @@ from events.hogql.errors import HogQLError
 from events.hogql.parser import MAX_CHARACTERS
 
 
-def invalid_filter(error: FilterError, *, attr: str | None, inside: Sequence[str] | None = ()) -> Invalid:
+def invalid_filter(
+    error: FilterError, *, attr: str | None, inside: Sequence[str] | None = (), placed: bool = False
+) -> Invalid:
     """Return the error to raise for filters in `attr`.
 
     One in HogQL names the key that it is in, below `attr` and `inside`, unless that is None: then the caller wrote the
-    filters in another form than they were read in.
+    filters in another form than they were read in. Others name `attr`, with `placed` the filter below it.
     """
-    if error.place is None:
+    if error.place is None and not placed:
         return Invalid(error.message, attr=attr)
-    path = () if inside is None or attr is None else (*inside, *error.path)
+    path = () if inside is None else (*inside, *error.path)
     where = attr if attr is None else "__".join((attr, *path))
+    if error.place is None:
+        return Invalid(error.message, attr=where)
     text, start, end = error.place
     return invalid_hogql(HogQLError(error.message, start=start, end=end), text, attr=where)
 

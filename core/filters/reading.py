@@ -27,12 +27,13 @@ def read_filter_parameter(  # noqa: PLR0913 where the filters stand, and what th
     now: datetime | None = None,
     storing: bool = False,
     inside: Sequence[str] | None = (),
+    placed: bool = False,
 ) -> Filter | None:
     """Return the filter in a parameter (JSON text, or a value parsed already); None when it restricts nothing.
 
     `now` is what relative dates count from. ClickHouse is asked now which persons HogQL means; with `storing`
     only whether its types fit, within `stores_filters`. `inside` leads from `attr` to the filters; None where the
-    caller did not write them in this form.
+    caller did not write them in this form. With `placed`, all mistakes name their filter, and not those in HogQL alone.
     Raises Invalid, with `attr`, for what is no JSON or no filter and for cohorts that the team does not have.
     """
     if isinstance(value, str | bytes):
@@ -50,7 +51,7 @@ def read_filter_parameter(  # noqa: PLR0913 where the filters stand, and what th
             # What Postgres cannot have is the caller's fault too, and known only now.
             condition(with_nobody_found(wanted), {})
     except FilterError as error:
-        raise invalid_filter(error, attr=attr, inside=inside) from error
+        raise invalid_filter(error, attr=attr, inside=inside, placed=placed) from error
     if wanted is not None:
         check_cohorts(cohort_ids(wanted), team_id=team_id, attr=attr)
     if storing:

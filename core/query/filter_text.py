@@ -86,12 +86,11 @@ def _place(wanted: PropertyFilter, own: str) -> str:
             return f"elements_chain_{'href' if wanted.key == 'href' else 'texts'}"
         case "event" if wanted.key == "distinct_id":
             return "distinct_id"
-        case kind if kind == own:
-            return f"properties.{_name(wanted.key)}"
-        case "group":
-            return f"group_{wanted.group_type_index}.properties.{_name(wanted.key)}"
+        case "event_metadata":
+            return _name(wanted.key)
         case kind:
-            return f"{kind}.properties.{_name(wanted.key)}"
+            owner = f"group_{wanted.group_type_index}" if kind == "group" else kind
+            return f"{'' if kind == own else f'{owner}.'}properties.{_name(wanted.key)}"
 
 
 def _predicate(predicate: Predicate, place: str) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from core.actions.queries import action_matches
 from core.api.errors import Invalid
+from core.filters.problems import invalid_filter
 from core.filters.reading import check_cohorts, known_cohorts_only
 from core.insights.dates import read_moment
 from core.insights.project import InsightProject
@@ -57,10 +58,7 @@ class FilterReader:
         """
         if value is None or value == []:
             return None
-        if not _has_hogql(value):
-            wanted = self._read(value, attr, scope)
-            return None if wanted is None else self._condition(wanted, scope)
-        return self._mixed(value, attr, scope)
+        return self._mixed(value, attr, scope) if _has_hogql(value) else self._without_hogql(value, attr, scope)
 
     def test_accounts(self, *, attr: str = "filterTestAccounts") -> ast.Expr | None:
         """Return the condition that leaves the project's test accounts out."""
@@ -106,12 +104,21 @@ class FilterReader:
 
         return ast.RowCondition(table="events", write=written, text=text)
 
+    def _without_hogql(self, value: Json, attr: str, scope: Scope) -> ast.Expr | None:
+        wanted = self._read(value, attr, scope)
+        return None if wanted is None else self._condition(wanted, scope)
+
     def _read(self, value: Json, attr: str, scope: Scope) -> Filter | None:
         kind: Literal["person", "event"] = "person" if scope == "person" else "event"
+        # In a list, what has no `key` says nothing; alone, it would be a map of keys to values.
+        alone = isinstance(value, Mapping) and not _is_group(value)
         try:
-            wanted = read_filters(value, scope=kind, now=self.now, path_rules=self.project.path_cleaning_filters)
+            wanted = read_filters(
+                [value] if alone else value, scope=kind, now=self.now, path_rules=self.project.path_cleaning_filters
+            )
         except FilterError as error:
-            raise Invalid(error.message, attr=attr) from error
+            error.path = error.path[1:] if alone else error.path
+            raise invalid_filter(error, attr=attr, placed=True) from error
         if wanted is None:
             return None
         if scope == "person":
@@ -146,21 +153,20 @@ class FilterReader:
         if len(path) - path.count(_MEMBERS) > MAX_DEPTH:
             message = f"Filters may be nested at most {MAX_DEPTH} deep."
             raise Invalid(message, attr=attr)
+        where = "__".join((attr, *path))
         if not _has_hogql(value):
-            # In a list, what has no `key` says nothing; alone, it would be a map of keys to values.
-            listed = isinstance(value, Mapping) and not _is_group(value)
-            return self.properties([value] if listed else value, attr=attr, scope=scope)
+            return self._without_hogql(value, where, scope)
         if isinstance(value, list):
             return _joined("AND", self._members(value, attr, scope, path))
         if _is_group(value):
             kind = value.get("type", "AND")
             if not isinstance(kind, str) or kind.upper() not in {"AND", "OR"}:
-                raise Invalid("The `type` of a filter group must be AND or OR.", attr=attr)
+                raise Invalid("The `type` of a filter group must be AND or OR.", attr=where)
             return _joined(kind.upper(), self._members(value["values"], attr, scope, (*path, _MEMBERS)))
         key = value.get("key")
         if not isinstance(key, str) or not key.strip():
-            raise Invalid("The `key` of a filter of type hogql must be a HogQL expression.", attr=attr)
-        source = Source(key, "__".join((attr, *path, "key")))
+            raise Invalid("The `key` of a filter of type hogql must be a HogQL expression.", attr=where)
+        source = Source(key, f"{where}__key")
         try:
             expr = self.expressions.expr(key)
         except HogQLError as error:

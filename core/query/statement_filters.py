@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.api.errors import Invalid
+from core.filters.problems import invalid_filter
 from core.query.filter_text import filter_text
 from core.query.filters import ALL_TIME, FilterReader, all_of
 from core.query.reading import Fields
@@ -70,7 +71,7 @@ class _Asked:
         try:
             wanted = read_filters(self.properties or None, scope="event", now=self.reader.now)
         except FilterError as error:
-            raise Invalid(error.message, attr=self.attr) from error
+            raise invalid_filter(error, attr=self.attr, placed=True) from error
         if wanted is None:
             return None
         if not all(isinstance(leaf, PropertyFilter) and leaf.type == "session" for leaf in leaves(wanted)):

@@ -6,6 +6,7 @@
 from typing import Any, Final
 
 from events.filters import forms
+from events.filters.dates import micros
 from events.filters.predicates import (
     Affix,
     Between,
@@ -90,6 +91,11 @@ class Compiler:
                 return f"({string} = {self.text(predicate.forms[0])})"
             return f"({string} IN {self.texts(predicate.forms)})"
         return f"arrayExists(r -> {self._of_value(predicate)}, [{raw}])"
+
+    def same_moment(self, predicate: Equals, column: str) -> str:
+        """Return a condition on a column of moments, for the same moment has many texts."""
+        moments = [moment for form in predicate.forms if (moment := micros(form)) is not None]
+        return f"ifNull(has({{{self.bind(moments)}:Array(Int64)}}, toUnixTimestamp64Micro({column})), 0)"
 
     def holds_of_text(self, predicate: Predicate, text: str) -> str:
         """Return a condition on an expression that always gives a text."""

@@ -6,14 +6,13 @@ share one set, so a filter reads each place as seldom as its AND and OR allow.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from events.filters import elements
+from events.filters import elements, event_columns
 from events.filters.clickhouse import Compiler
-from events.filters.dates import micros
-from events.filters.predicates import Equals
+from events.filters.predicates import Equals, Predicate
 from events.filters.selectors import Compound, Selector
 from events.filters.sessions import Measured, expression, is_moment, json_of, sessions, text_of
 from events.filters.tree import (
@@ -90,9 +89,25 @@ class _EventCompiler(Compiler):
             value = self.holds_of_text(wanted.predicate, elements.read("a[2]"))
             named = f"arrayExists(a -> a[1] IN ({_ELEMENT_NAMES[wanted.key]}) AND {value}, x.2)"
             return f"arrayExists(x -> {named}, {elements.elements(f'{table}.elements_chain')})"
+        if wanted.type == "event_metadata":
+            return self._of_column(wanted.key, wanted.predicate)
         if wanted.key == "distinct_id":
             return self.holds_of_text(wanted.predicate, f"{table}.distinct_id")
         return super().property(wanted)
+
+    def _of_column(self, key: str, predicate: Predicate) -> str:
+        column = self._columns.person_id if key == "person_id" else f"{self._columns.table}.`{key}`"
+        text = f"toString({column})"
+        if key in event_columns.OPTIONAL:
+            return self.holds(predicate, raw=f"if({column} = '', '', toJSONString({column}))", string=column)
+        if key in event_columns.MOMENTS:
+            if isinstance(predicate, Equals):
+                return self.same_moment(predicate, column)
+            return self.holds(predicate, raw=f"toJSONString({text})", string=text)
+        if key in event_columns.UUIDS and isinstance(predicate, Equals):
+            # ClickHouse writes them in lower case.
+            predicate = replace(predicate, forms=tuple(form.lower() for form in predicate.forms))
+        return self.holds_of_text(predicate, text if key in {*event_columns.UUIDS, "person_mode"} else column)
 
     def _hogql(self, wanted: HogQLFilter) -> str:
         row = {"alias": self._columns.table, "person_id": self._columns.person_id}
@@ -166,9 +181,7 @@ class _SessionCompiler(Compiler):
     def property(self, wanted: PropertyFilter) -> str:
         column = self._columns[wanted.key]
         if isinstance(wanted.predicate, Equals) and is_moment(wanted.key):
-            # The same moment has many texts.
-            moments = [moment for form in wanted.predicate.forms if (moment := micros(form)) is not None]
-            return f"ifNull(has({{{self.bind(moments)}:Array(Int64)}}, toUnixTimestamp64Micro({column})), 0)"
+            return self.same_moment(wanted.predicate, column)
         return self.holds(wanted.predicate, raw=json_of(wanted.key, column), string=text_of(column))
 
 

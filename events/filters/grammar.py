@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from events.filters.errors import FilterError
+from events.filters.event_columns import check_column
 from events.filters.members import (
     cohort_filter,
     flag,
@@ -66,6 +67,8 @@ MAX_BYTES: Final = 1_000_000
 
 COHORT_TYPES: Final = frozenset({"cohort", "static-cohort", "precalculated-cohort"})
 ELEMENT_TEXTS: Final = frozenset({"text", "href"})
+FEATURE: Final = "feature"
+"""The type of filters on properties of events that SDKs set for feature flags."""
 HOGQL: Final = "hogql"
 HOGQL_VALUE: Final = "hogql_value"
 """The type of filters of ours, and not of callers, on the value that a HogQL expression has as text."""
@@ -130,7 +133,7 @@ class _Reader:
 
     def leaf(self, item: Mapping[str, Any]) -> Filter:
         kind = item.get("type")
-        kind = self.scope if kind is None else kind
+        kind = self.scope if kind is None or (kind == FEATURE and self.scope == "event") else kind
         if "key" not in item and not _is_of_cohort(item):
             raise FilterError("A filter must have a `key`.")
         if not isinstance(kind, str):
@@ -149,10 +152,10 @@ class _Reader:
     def event_leaf(self, kind: str, key: str, item: Mapping[str, Any]) -> Filter:
         """Read a filter on what belongs to an event."""
         match kind:
-            case "hogql_value":
+            case "hogql_value" | "person":
                 return self.property_filter(key, item, kind)
-            case "person":
-                return self.property_filter(key, item, kind)
+            case "event_metadata":
+                return self.property_filter(check_column(key), item, kind)
             case "group":
                 index = group_type_index(item.get("group_type_index"))
                 return self.property_filter(key, item, kind, group_type_index=index)
@@ -163,7 +166,8 @@ class _Reader:
             case "element":
                 return self.selector_filter(key, item)
             case _:
-                raise _wrong_type(kind, self.scope)
+                message = f"Filters of type '{kind[:100]}' are not supported on events."
+                raise FilterError(message)
 
     def expression(self, text: object, kind: str) -> RowExpression:
         """Return the HogQL expression that is the key of a filter."""

@@ -9,7 +9,7 @@ from events.filters.predicates import Matches, Predicate
 from events.filters.row_expressions import RowExpression
 from events.filters.selectors import Selector
 
-type Place = Literal["event", "person", "group", "session", "element"]
+type Place = Literal["event", "event_metadata", "person", "group", "session", "element"]
 type Leaf = PropertyFilter | SelectorFilter | CohortFilter | HogQLFilter | PersonsFilter
 type Filter = Leaf | FilterGroup
 
@@ -18,9 +18,10 @@ type Filter = Leaf | FilterGroup
 class PropertyFilter:
     """A predicate on the value under one key; `negated` turns it round, so that a missing value passes.
 
-    `type` says whose property it is: the event's (the key `distinct_id` is the event's own), the person's, that of
-    the event's group of `group_type_index`, the session's (a column of HogQL's `sessions`), or of one of the
-    elements of the event's chain (`text`, `href`), any of which may satisfy the predicate.
+    `type` says whose property it is: the event's (the key `distinct_id` is the event's own), the event itself
+    (`event_metadata`: one of its columns), the person's, that of the event's group of `group_type_index`, the
+    session's (a column of HogQL's `sessions`), or of one of the elements of the event's chain (`text`, `href`), any of
+    which may satisfy the predicate.
     """
 
     key: str

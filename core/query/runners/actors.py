@@ -8,6 +8,7 @@ from uuid import UUID
 from core.insights.people import groups_of, people_of
 from core.query.actor_sources import APPEARANCES, VALUES, HogQLSource, InsightSource, read_source, rows_query
 from core.query.aggregates import aggregates, bare, conditions_split, conjunction
+from core.query.display_names import DISPLAY_NAME, name_expr, name_keys, name_order, names_of
 from core.query.expressions import Expressions
 from core.query.filters import FilterReader
 from core.query.reading import Fields
@@ -29,17 +30,22 @@ _AS_LISTED: Final = (
 )
 _WILD: Final = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 _MAX_SEARCH: Final = 400
+_OF_PERSONS: Final[Mapping[str, "Column"]] = {
+    "actor": "actor", "person": "actor", DISPLAY_NAME: "name", DELETE: "delete",
+}  # fmt: skip
+_OF_GROUPS: Final[Mapping[str, "Column"]] = {"actor": "actor", "group": "actor", DELETE: "delete"}
 _WITH_SOURCE: Final[Mapping[str, "Column"]] = {
     "id": "id", "created_at": "created_at", "matched_recordings": "recordings",
 }  # fmt: skip
 _LISTED_TYPES: Final[Mapping[str, str]] = {
     "actor": "String", "id": "String", "created_at": "Nullable(DateTime64(6, 'UTC'))", "recordings": "Array(String)",
     "value": "Nullable(Float64)", "delete": "UInt8", "appearances": "Array(UInt8)", "appeared": "Int64",
+    "name": "Tuple(String, String)",
 }  # fmt: skip
 
 type Json = Any
 type Column = Literal[
-    "actor", "id", "created_at", "recordings", "value", "delete", "appearances", "appeared", "expression"
+    "actor", "name", "id", "created_at", "recordings", "value", "delete", "appearances", "appeared", "expression"
 ]
 
 
@@ -55,8 +61,8 @@ class ActorsRunner(Runner):
             "select", "search", "properties", "fixedProperties", "orderBy", "limit", "offset", "source", "name"
         )
         fields.text("name", longest=128)
-        limit = fields.integer("limit")
-        self.limit: Final = min(DEFAULT_LIMIT if limit is None else limit, context.max_rows)
+        # None and 0 are the default: a page without rows would never come to an end.
+        self.limit: Final = min(fields.integer("limit") or DEFAULT_LIMIT, context.max_rows)
         self.offset: Final = fields.integer("offset") or 0
         texts = fields.texts("select") or []
         self.source: Final = read_source(fields, context, recordings="matched_recordings" in texts)
@@ -111,8 +117,8 @@ class ActorsRunner(Runner):
         with self._expressions.placed():
             found = answered(query, self.node, self.context, shown=shown)
         rows = found.rows[: self.limit]
-        place = next((number for number, kind in enumerate(self._kinds) if kind in {"actor", "id"}), None)
-        ids = None if place is None else [str(row[place]) for row in rows]
+        place = next((number for number, kind in enumerate(self._kinds) if kind in {"actor", "id", "name"}), None)
+        ids = None if place is None else [_id_in(row[place]) for row in rows]
         filled, missing = self._filled(rows, ids, actors)
         page = self._page(filled, missing, types=found.types, more=len(found.rows) > self.limit)
         return {**page, "hogql": found.hogql, "clickhouse": found.clickhouse}
@@ -121,15 +127,18 @@ class ActorsRunner(Runner):
         """Return a page of the actors of a data point, which needs nothing but the insight."""
         found = source.page(self.context, limit=self.limit + 1, offset=self.offset)
         actors = found[: self.limit]
-        cells = [self._cell(text, kind) for text, kind in zip(self.columns, self._kinds, strict=True)]
+        names = self._names({row.actor for row in actors}) if "name" in self._kinds else {}
+        cells = [self._cell(text, kind, names) for text, kind in zip(self.columns, self._kinds, strict=True)]
         rows = [[cell(row) for cell in cells] for row in actors]
         filled, missing = self._filled(rows, [row.actor for row in actors], actors)
         types = [_LISTED_TYPES[kind] for kind in self._kinds]
         return self._page(filled, missing, types=types, more=len(found) > self.limit)
 
-    def _cell(self, text: str, kind: Column) -> Callable[[ActorRow], Json]:
-        """Return what fills a column from a row of the insight."""
+    def _cell(self, text: str, kind: Column, names: Mapping[str, str]) -> Callable[[ActorRow], Json]:
+        """Return what fills a column from a row of the insight; `names` of persons by their UUIDs."""
         match kind:
+            case "name":
+                return lambda row: (names.get(row.actor, row.actor), row.actor)
             case "delete":
                 return lambda _: 1
             case "value":
@@ -159,10 +168,9 @@ class ActorsRunner(Runner):
 
     def _kind(self, text: str) -> Column:
         name = _name(text)
-        if name in {"actor", "person" if self.group is None else "group"}:
-            return "actor"
-        if name == DELETE:
-            return "delete"
+        own = (_OF_PERSONS if self.group is None else _OF_GROUPS).get(name)
+        if own is not None:
+            return own
         if isinstance(self.source, InsightSource) and name in VALUES:
             return "value"
         if self._periods and name in APPEARANCES:
@@ -175,6 +183,8 @@ class ActorsRunner(Runner):
         match kind:
             case "actor" | "id":
                 return _text(self._id())
+            case "name":
+                return self._display_name()
             case "created_at":
                 return ast.Field(chain=(self.table, "created_at"))
             case "recordings":
@@ -183,6 +193,12 @@ class ActorsRunner(Runner):
                 return ast.Constant(value=1)
             case _:
                 return self._expressions.expr(text, attr=attr)
+
+    def _display_name(self) -> ast.Expr:
+        """Return (name, id) of a person."""
+        key = _text(self._id())
+        name = name_expr(name_keys(self.context.team), properties=(self.table, "properties"), otherwise=key)
+        return ast.Tuple(exprs=(name, key))
 
     def _id(self) -> ast.Expr:
         """Return the actor's id: that of the source, where it may be unknown to us, else of the actor."""
@@ -272,6 +288,9 @@ class ActorsRunner(Runner):
 
     def _ordered(self, text: str, attr: str) -> ast.OrderExpr:
         """Return an item of ORDER BY; the actor itself is ordered by its name."""
+        by_name = name_order(text) if self.group is None else None
+        if by_name is not None:
+            return ast.OrderExpr(expr=self._display_name(), order=by_name)
         words = text.split()
         if words and words[0] == ("person" if self.group is None else "group") and len(words) <= 2:  # noqa: PLR2004
             names = self.context.team.person_display_name_properties if self.group is None else ("name",)
@@ -289,6 +308,7 @@ class ActorsRunner(Runner):
         `ids` say whose each row is; None where the query does not.
         """
         kinds = set(self._kinds)
+        rows = self._named(rows) if "name" in kinds else rows
         if ids is None or not kinds & {"actor", "created_at", "recordings"}:
             return [list(row) for row in rows], None
         found = self._fetched(set(ids))
@@ -303,6 +323,20 @@ class ActorsRunner(Runner):
             }
             filled.append([known.get(kind, cell) for kind, cell in zip(self._kinds, row, strict=True)])
         return filled, sum(one not in found for one in ids)
+
+    def _named(self, rows: Sequence[Sequence[Json]]) -> list[list[Json]]:
+        """Return the rows with objects in the place of names and ids."""
+        return [
+            [
+                {"id": cell[1], "display_name": cell[0]} if kind == "name" else cell
+                for kind, cell in zip(self._kinds, row, strict=True)
+            ]
+            for row in rows
+        ]
+
+    def _names(self, ids: set[str]) -> Mapping[str, str]:
+        team = self.context.team
+        return names_of(team_id=team.id, uuids=sorted(filter(_is_uuid, ids)), keys=name_keys(team))
 
     def _recordings(self, ids: set[str], actors: Sequence[ActorRow]) -> Mapping[str, list[dict[str, Json]]]:
         if not isinstance(self.source, InsightSource):
@@ -320,6 +354,11 @@ class ActorsRunner(Runner):
 def _name(text: str) -> str:
     """Return a column without the comment behind it."""
     return text.partition("--")[0].strip()
+
+
+def _id_in(cell: Json) -> str:
+    """Return the actor's id, which stands behind its name where both are in the cell."""
+    return str(cell if isinstance(cell, str) else cell[1])
 
 
 def _number(value: float | None) -> float | int | None:

@@ -9,8 +9,9 @@ from uuid import UUID
 import orjson
 
 from core.api.params import MAX_INTEGER_ID
-from core.persons.queries import DEFAULT_DISPLAY_PROPERTIES, person_row
+from core.persons.queries import person_row
 from core.query.aggregates import aggregates, bare, conditions_split, conjunction
+from core.query.display_names import DISPLAY_NAME, name_expr, name_keys, name_order
 from core.query.expressions import Expressions
 from core.query.filters import ALL_TIME, DEFAULT_AFTER, FUTURE, FilterReader, compared
 from core.query.people import People
@@ -24,8 +25,6 @@ STAR: Final = (
     "uuid", "event", "properties", "timestamp", "team_id", "distinct_id", "elements_chain", "created_at", "person_mode",
 )  # fmt: skip
 """The members of an event that `*` stands for; its person comes beside them."""
-_DISPLAY_NAME: Final = "person_display_name"
-_NAME_ORDER: Final = re.compile(r"\s*person_display_name(?:\s+--.*?)?(?:\s+(asc|desc))?\s*", re.IGNORECASE | re.DOTALL)
 _ABSOLUTE: Final = re.compile(r"[0-9]{4}-")
 _MAX_NAME: Final = 400
 
@@ -60,7 +59,8 @@ class EventsRunner(Runner):
         if texts is None:
             raise fields.missing("select")
         self.columns: Final = texts or ["*"]
-        self.limit: Final = min(_or(fields.integer("limit"), DEFAULT_LIMIT), context.max_rows)
+        # None and 0 are the default: a page without rows would never come to an end.
+        self.limit: Final = min(fields.integer("limit") or DEFAULT_LIMIT, context.max_rows)
         self.offset: Final = fields.integer("offset") or 0
         self._expressions = Expressions()
         select = fields.attr("select")
@@ -113,19 +113,15 @@ class EventsRunner(Runner):
             return Selected("star", _tuple(*members, _person_id()))
         if name == "person":
             return Selected("person", _tuple(ast.Field(chain=("distinct_id",)), _person_id()))
-        if name == _DISPLAY_NAME:
+        if name == DISPLAY_NAME:
             return Selected("name", self._display_name())
         return Selected("expression", self._expressions.expr(text, attr=attr))
 
     def _display_name(self) -> ast.Expr:
         """Return (name, person, distinct id): the name is the first display property that the person has."""
-        keys = self.context.team.person_display_name_properties or DEFAULT_DISPLAY_PROPERTIES
-        properties = [
-            _call("nullIf", _call("toString", ast.Field(chain=("person", "properties", key))), ast.Constant(value=""))
-            for key in keys
-        ]
         distinct_id = ast.Field(chain=("distinct_id",))
-        return _tuple(_call("coalesce", *properties, distinct_id), _person_id(), distinct_id)
+        name = name_expr(name_keys(self.context.team), properties=("person", "properties"), otherwise=distinct_id)
+        return _tuple(name, _person_id(), distinct_id)
 
     def _dates(self, fields: Fields) -> FilterReader:
         after, before = fields.text("after"), fields.text("before")
@@ -192,10 +188,10 @@ class EventsRunner(Runner):
         return [ast.OrderExpr(expr=bare(select[0])), last]
 
     def _ordered(self, text: str, attr: str) -> ast.OrderExpr:
-        by_name = _NAME_ORDER.fullmatch(text)
-        if by_name is None:
+        direction = name_order(text)
+        if direction is None:
             return self._expressions.order(text, attr=attr)
-        return ast.OrderExpr(expr=self._display_name(), order="DESC" if (by_name[1] or "").upper() == "DESC" else "ASC")
+        return ast.OrderExpr(expr=self._display_name(), order=direction)
 
     def _filled(self, rows: Sequence[Sequence[Json]]) -> list[list[Json]]:
         """Return the rows with objects in the place of tuples."""
@@ -247,7 +243,3 @@ def _person_key(value: Json, fields: Fields) -> int | UUID:
         return UUID(text)
     except ValueError:
         raise BadNode("Input should be the UUID or the id of a person", (*fields.path, "personId")) from None
-
-
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value

@@ -33,8 +33,8 @@ class PersonsRunner(Runner):
             "search", "cohort", "distinctId", "properties", "fixedProperties", "limit", "offset", "name"
         )
         fields.text("name", longest=128)
-        limit = fields.integer("limit")
-        self.limit: Final = min(DEFAULT_LIMIT if limit is None else limit, MAX_LIMIT)
+        # None and 0 are the default: a page without rows would never come to an end.
+        self.limit: Final = min(fields.integer("limit") or DEFAULT_LIMIT, MAX_LIMIT)
         self.offset: Final = fields.integer("offset", most=MAX_OFFSET) or 0
         self.wanted: Final = PersonFilter(
             distinct_id=fields.text("distinctId", longest=_MAX_SEARCH),
@@ -47,7 +47,7 @@ class PersonsRunner(Runner):
     def run(self) -> dict[str, Json]:
         """Return a page of persons, newest first."""
         team = self.context.team
-        page = person_page(team_id=team.id, wanted=self.wanted, limit=max(self.limit, 1), offset=self.offset)
+        page = person_page(team_id=team.id, wanted=self.wanted, limit=self.limit, offset=self.offset)
         names = naming(team.person_display_name_properties)
         return {
             "results": [list_item(row, names) for row in page.rows[: self.limit]],
@@ -60,7 +60,8 @@ class PersonsRunner(Runner):
 
     def _filter(self, fields: Fields, name: str) -> Filter | None:
         value = fields.filters(name)
-        return read_filter_parameter(value, attr=fields.attr(name), team_id=self.context.team.id, now=self.context.now)
+        team_id, now = self.context.team.id, self.context.now
+        return read_filter_parameter(value, attr=fields.attr(name), team_id=team_id, now=now, placed=True)
 
     def _cohort(self, fields: Fields) -> Filter | None:
         number = fields.integer("cohort", most=MAX_INTEGER_ID)

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.core.insights.asking import Capture
+from tests.core.insights.asking import Capture, configure
 from tests.core.persons.conftest import Api
 from tests.core.query.asking import DAY, MINUTE, NOON, answer, column, refusal
 
@@ -230,3 +230,60 @@ def test_a_persons_node_is_checked(api: Api) -> None:
     assert refusal(api, "PersonsNode", cohort=999_999)[3] == "query__cohort"
     assert refusal(api, "PersonsNode", distinctId=1)[1:] == refusal(api, "PersonsNode", distinctId=2)[1:]
     assert refusal(api, "PersonsNode", path="/x")[3] == "query__path"
+
+
+def test_the_display_name_is_an_object(api: Api, shop: dict[str, str], capture: Capture) -> None:
+    cid = str(capture("cid", "view", timestamp=NOON, set={"email": "", "username": 7}).uuid)
+    dan = str(capture("dan", "view", timestamp=NOON).uuid)
+    select = ["person_display_name -- Person", "id", "created_at", "person.$delete"]
+    table = {"kind": "DataTableNode", "full": True, "source": {"kind": KIND, "select": select}}
+    found = answer(api, **table)
+    assert found["columns"] == select
+    assert {row[1]: row[0] for row in found["results"]} == {
+        uuid: {"id": uuid, "display_name": name}
+        for uuid, name in ((shop["ann"], "ann@example.org"), (shop["ben"], "ben@example.com"), (cid, "7"), (dan, dan))
+    }
+    alone = answer(api, KIND, select=["person_display_name", "count()"], search="example.org")
+    assert alone["results"] == [[{"id": shop["ann"], "display_name": "ann@example.org"}, 1]]
+
+
+def test_the_project_says_what_names_a_person(api: Api, shop: dict[str, str]) -> None:
+    configure(api, person_display_name_properties=["name"])
+    names = {row[0]["display_name"] for row in answer(api, KIND, select=["person_display_name"])["results"]}
+    assert names == {"Ann_1", shop["ben"]}
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("person_display_name ASC", ["ann", "ben"]),
+        ("person_display_name", ["ann", "ben"]),
+        ("person_display_name -- Person DESC", ["ben", "ann"]),
+    ],
+)
+def test_actors_are_ordered_by_the_display_name(
+    api: Api, shop: dict[str, str], order: str, expected: list[str]
+) -> None:
+    wanted = [shop[name] for name in expected]
+    assert column(answer(api, KIND, select=["id"], orderBy=[order])) == wanted
+    named = answer(api, KIND, select=["person_display_name", "n"], source=COUNTS, orderBy=[order])
+    assert [row[0]["id"] for row in named["results"]] == wanted
+
+
+def test_names_come_in_order_where_nothing_else_is_asked(api: Api, shop: dict[str, str]) -> None:
+    found = answer(api, KIND, select=["person_display_name"])
+    assert [name["display_name"] for name in column(found)] == ["ann@example.org", "ben@example.com"]
+
+
+def test_the_name_of_an_actor_that_is_not_stored_is_its_id(api: Api, shop: dict[str, str]) -> None:
+    source = by_hand("select arrayJoin(['no uuid']) as actor_id")
+    found = answer(api, KIND, source=source, select=["person_display_name", "created_at"])
+    assert found["results"] == [[{"id": "no uuid", "display_name": "no uuid"}, None]]
+    assert found["missing_actors_count"] == 1
+
+
+@pytest.mark.parametrize("kind", [KIND, "PersonsNode"])
+def test_a_limit_of_nothing_is_the_default(api: Api, shop: dict[str, str], kind: str) -> None:
+    for limit in (0, None):
+        found = answer(api, kind, limit=limit)
+        assert (len(found["results"]), found["hasMore"], found["limit"]) == (2, False, 100)

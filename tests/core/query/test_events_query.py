@@ -235,6 +235,25 @@ def test_test_accounts_are_left_out_when_asked(api: Api, shop: None) -> None:
     assert len(answer(api, KIND, select=["distinct_id"], filterTestAccounts=False, **ALL)["results"]) == 4
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [("event", "e1", ["e1"]), ("distinct_id", ["ann"], ["e0", "e1"]), ("timestamp", "2024-05-02T12:00:00Z", ["e0"])],
+)
+def test_filters_on_columns_of_events(api: Api, capture: Capture, key: str, value: Any, expected: list[str]) -> None:
+    ann = capture("ann", "e0", timestamp=NOON)
+    capture("ann", "e1", timestamp=NOON + HOUR)
+    capture("ben", "e2", timestamp=NOON + 2 * HOUR)
+    select, of_column = ["event"], {"type": "event_metadata", "key": key, "value": value}
+    for name in ("properties", "fixedProperties"):
+        found = answer(api, KIND, select=select, orderBy=["timestamp"], **{name: [of_column]}, **ALL)
+        assert column(found) == expected
+    of_person = {"type": "event_metadata", "key": "person_id", "value": str(ann.uuid)}
+    assert column(answer(api, KIND, select=select, properties=[of_person], **ALL)) == ["e0", "e1"]
+    series = [{"kind": "EventsNode", "event": None, "properties": [of_column]}]
+    trend = answer(api, "TrendsQuery", series=series, dateRange={"date_from": "2024-05-01", "date_to": "2024-05-03"})
+    assert trend["results"][0]["count"] == len(expected)
+
+
 def test_pages_follow_each_other(api: Api, capture: Capture) -> None:
     for number in range(5):
         capture("ann", f"e{number}", timestamp=NOON)
@@ -243,7 +262,9 @@ def test_pages_follow_each_other(api: Api, capture: Capture) -> None:
     assert [page["hasMore"] for page in pages] == [True, True, False]
     assert [(page["limit"], page["offset"]) for page in pages] == [(2, 0), (2, 2), (2, 4)]
     assert answer(api, KIND, select=["event"], limit=60_000, **ALL)["limit"] == 50_000
-    assert answer(api, KIND, select=["event"], limit=0, **ALL)["results"] == []
+    for limit in (0, None):
+        whole = answer(api, KIND, select=["event"], limit=limit, **ALL)
+        assert (len(whole["results"]), whole["hasMore"], whole["limit"]) == (5, False, 100)
 
 
 def test_a_dashboard_sets_dates_and_adds_properties(api: Api, shop: None) -> None:
@@ -299,10 +320,10 @@ def test_what_does_not_fit_the_schema_is_refused(api: Api, node: dict[str, Any],
     [
         ({"after": "yesterday-ish"}, "query__after"),
         ({"before": "2024-13-45"}, "query__before"),
-        ({"properties": [{"key": "a", "operator": "nope", "value": 1}]}, "query__properties"),
-        ({"properties": [{"key": "", "type": "hogql"}]}, "query__properties"),
+        ({"properties": [{"key": "a", "operator": "nope", "value": 1}]}, "query__properties__0"),
+        ({"properties": [{"key": "", "type": "hogql"}]}, "query__properties__0"),
         ({"properties": [{"type": "hogql", "key": "1"}, *[{"key": "a", "value": "b"}] * 50]}, "query__properties"),
-        ({"fixedProperties": [1]}, "query__fixedProperties"),
+        ({"fixedProperties": [1]}, "query__fixedProperties__0"),
     ],
 )
 def test_values_that_mean_nothing_are_refused(api: Api, node: dict[str, Any], attr: str) -> None:

@@ -95,3 +95,22 @@ def test_in_cohorts_and_actions(api: Api) -> None:
     check(post("cohorts", {"name": "c", "groups": [{"properties": [WRONG]}]}), "groups")
     steps = [{"event": "a"}, {"event": "b", "properties": [RIGHT, WRONG]}]
     check(post("actions", {"name": "a", "steps": steps}), "steps__1__properties__1__key")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"key": "a", "type": "recording", "value": 1}, {"key": "a", "type": "person", "operator": "nope"}]
+)
+@pytest.mark.parametrize(
+    ("beside", "path"), [([RIGHT], "1"), ([{"key": "1 = 1", "type": "hogql"}, RIGHT], "2"), ([], "0")]
+)
+def test_mistakes_in_other_filters_are_in_their_filter(
+    api: Api, beside: list[dict[str, Any]], path: str, wrong: dict[str, Any]
+) -> None:
+    filters = [*beside, wrong]
+    for kind in ("EventsQuery", "ActorsQuery", "PersonsNode"):
+        node = {"kind": kind, "properties": filters, **({"select": ["*"]} if kind == "EventsQuery" else {})}
+        found = problem(sent(api, node))
+        assert (found[0], found[4]) == (400, f"query__properties__{path}")
+    group = {"type": "AND", "values": [{"type": "OR", "values": filters}]}
+    found = problem(sent(api, {"kind": "EventsQuery", "select": ["*"], "properties": group}))
+    assert found[4] == f"query__properties__values__0__values__{path}"

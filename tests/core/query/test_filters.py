@@ -35,6 +35,9 @@ def shop(clickhouse: None, capture: Capture) -> None:
         ({"properties": [PRICE, EMAIL]}, ["buy"]),
         ({"properties": [{"type": "hogql", "key": "properties.price < 5"}]}, ["view"]),
         ({"properties": [LENGTH]}, ["view", "buy"]),
+        ({"properties": [{"key": "event", "type": "event_metadata", "value": ["buy"]}]}, ["buy"]),
+        ({"properties": [{"key": "$session_id", "type": "event_metadata", "value": "s2"}]}, ["view"]),
+        ({"properties": [{**PRICE, "type": "feature"}]}, ["buy", "view"]),
         ({"dateRange": {"date_from": "2024-05-02T13:00:00Z", "date_to": "2024-05-03T12:00:00Z"}}, ["buy"]),
         ({"dateRange": {"date_from": "2024-05-02T13:00:00Z", "date_to": "2024-05-03T12:00:01Z"}}, ["buy", "view"]),
         ({"dateRange": {"date_from": "all", "date_to": None}}, ["view", "buy", "view"]),
@@ -86,7 +89,7 @@ def test_filters_of_groups_are_about_groups(api: Api, clickhouse: None, capture:
         ({"dateRange": {"date_from": 1}}, "parse_error", "query__filters__dateRange__date_from"),
         ({"dateRange": {"date_from": "soon"}}, "invalid_input", "query__filters__dateRange__date_from"),
         ({"filterTestAccounts": "yes"}, "parse_error", "query__filters__filterTestAccounts"),
-        ({"properties": [{**PRICE, "operator": "nope"}]}, "invalid_input", "query__filters__properties"),
+        ({"properties": [{**PRICE, "operator": "nope"}]}, "invalid_input", "query__filters__properties__0"),
     ],
 )
 def test_filters_are_checked(api: Api, clickhouse: None, filters: Any, code: str, attr: str) -> None:
@@ -183,11 +186,18 @@ def test_groups_of_filters_as_text() -> None:
         {"key": "id", "value": 5, "type": "cohort", "operator": "not_in"},
         {"key": "selector", "value": "a.b > #c", "type": "element"},
         {"key": "text", "value": "Buy", "type": "element"},
+        {"key": "$session_id", "value": "s", "type": "event_metadata"},
         LENGTH,
     ]
     wanted = read_filters({"type": "OR", "values": others}, scope="event")
     assert wanted is not None
     text = filter_text(wanted)
-    for part in ("person.properties.`k`", "group_2.properties.`k`", "not in cohort 5", "session.`$session_duration`"):
+    for part in (
+        "person.properties.`k`",
+        "group_2.properties.`k`",
+        "not in cohort 5",
+        "session.`$session_duration`",
+        "(`$session_id`, ",
+    ):
         assert part in text
     parse_expr(text)

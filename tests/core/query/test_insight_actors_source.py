@@ -51,6 +51,22 @@ def test_the_default_columns(api: Api, shop: dict[str, str]) -> None:
     assert column(found, 2)[0] == column(found)[0]["created_at"]
 
 
+def test_display_names_are_listed_and_ordered_alike(api: Api, shop: dict[str, str], capture: Capture) -> None:
+    capture("cleo", "see", timestamp=NOON, set={"email": None, "$email": "", "name": [1, 2]})
+    eve = str(capture("eve", "buy", timestamp=NOON).uuid)
+    select = ["person_display_name -- Person", "event_count"]
+    found = answer(api, KIND, source=actors(trend()), select=select)
+    names = {shop["ann"]: "ann@example.org", shop["ben"]: "ben@example.org", shop["cleo"]: "[1, 2]", eve: eve}
+    assert {row[0]["id"]: row[0]["display_name"] for row in found["results"]} == names
+    assert column(found, 1) == [3, 2, 1, 1]
+    assert found["types"][0] == "Tuple(String, String)"
+    ordered = answer(api, KIND, source=actors(trend()), select=select, orderBy=["person_display_name ASC"])
+    assert {row[0]["id"] for row in ordered["results"]} == names.keys()
+    listed = [row[0]["display_name"] for row in ordered["results"]]
+    assert listed == sorted(listed)
+    assert ordered["types"][0] == found["types"][0]
+
+
 def test_pages(api: Api, shop: dict[str, str]) -> None:
     pages = [answer(api, KIND, source=actors(trend()), select=["id"], limit=2, offset=offset) for offset in (0, 2)]
     assert [column(page) for page in pages] == [[shop["ann"], shop["cleo"]], [shop["ben"]]]
@@ -98,7 +114,9 @@ def test_the_persons_of_a_funnel(api: Api, capture: Capture) -> None:
 
     def reached(step: int) -> list[str]:
         source = {"kind": "FunnelsActorsQuery", "source": funnel, "funnelStep": step}
-        return [person["distinct_ids"][0] for person in column(answer(api, KIND, source=source, select=["person"]))]
+        found = answer(api, KIND, source=source, select=["person", "person_display_name"])
+        assert all(name == {"id": person["id"], "display_name": person["id"]} for person, name in found["results"])
+        return [person["distinct_ids"][0] for person in column(found)]
 
     assert (sorted(reached(1)), reached(2), reached(-2)) == (["ann", "ben"], ["ann"], ["ben"])
 

@@ -11,7 +11,9 @@ import pytest
 
 from events import client
 from events.filters.event_clickhouse import EventColumns, event_condition
+from events.filters.event_columns import COLUMNS
 from events.filters.grammar import MAX_FILTERS, read_filters
+from events.filters.operators import OPERATORS
 from events.rows import Table, event_row
 from tests.events.filters.test_clickhouse import OPERANDS
 
@@ -50,17 +52,73 @@ def passing(item: Any, **columns: Any) -> set[UUID]:
     return {UUID(str(uuid)) for (uuid,) in rows}
 
 
-@pytest.mark.parametrize("kind", ["person", "group", "session", "text", "distinct_id"])
+@pytest.mark.parametrize("kind", ["person", "group", "session", "text", "distinct_id", "timestamp"])
 @pytest.mark.parametrize("operator", ["exact", "regex", "not_between", "is_date_after", "semver_caret"])
 def test_the_largest_filter_is_a_statement_that_clickhouse_reads(
     clickhouse_schema: None, operator: str, kind: str
 ) -> None:
     value = OPERANDS.get(operator, "2024-01-01" if "date" in operator else "1.2" if "semver" in operator else "[1]")
-    keys = {"session": "$session_duration", "text": "text", "distinct_id": "distinct_id"}
-    types = {"text": "element", "distinct_id": "event"}
+    keys = {"session": "$session_duration", "text": "text", "distinct_id": "distinct_id", "timestamp": "timestamp"}
+    types = {"text": "element", "distinct_id": "event", "timestamp": "event_metadata"}
     item = {"type": types.get(kind, kind), "key": keys.get(kind, "k"), "operator": operator, "value": value}
     # Groups of five types are five sets.
     passing({"type": "OR", "values": [{**item, "group_type_index": n % 5} for n in range(MAX_FILTERS)]})
+
+
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_every_operator_takes_every_column(clickhouse_schema: None, operator: str) -> None:
+    value = OPERANDS.get(operator, "2024-01-01" if "date" in operator else "1.2" if "semver" in operator else "1")
+    for key in COLUMNS:
+        assert passing({"type": "event_metadata", "key": key, "operator": operator, "value": value}) == set()
+
+
+PERSON = "0A1B2C3D-0000-4000-8000-00000000ABCD"
+
+
+@pytest.mark.parametrize(
+    ("key", "operator", "value", "holds"),
+    [
+        ("event", "exact", "$autocapture", True),
+        ("event", "exact", ["buy", "$autocapture"], True),
+        ("event", "is_not", "$autocapture", False),
+        ("event", "icontains", "AUTO", True),
+        ("event", "is_set", None, True),
+        ("distinct_id", "exact", 5, True),
+        ("distinct_id", "gt", 4, True),
+        ("distinct_id", "regex", "^6", False),
+        ("person_id", "exact", PERSON, True),
+        ("person_id", "exact", PERSON.lower(), True),
+        ("person_id", "is_not", [PERSON, "x"], False),
+        ("person_id", "starts_with", "0a1b", True),
+        ("person_mode", "exact", "full", True),
+        ("timestamp", "exact", "2024-03-01T13:00:00+01:00", True),
+        ("timestamp", "is_not", "2024-03-01 12:00:00", False),
+        ("timestamp", "is_date_before", "2024-03-01T12:00:01Z", True),
+        ("timestamp", "is_date_after", "2024-03-01", False),
+        ("timestamp", "is_date_exact", "2024-03-01", True),
+        ("$session_id", "exact", "s1", True),
+        ("$session_id", "is_set", None, True),
+        ("$window_id", "is_set", None, False),
+        ("$window_id", "is_not_set", None, True),
+        ("$window_id", "is_not", "w", True),
+        ("$window_id", "icontains", "", False),
+        ("$group_1", "exact", "acme", True),
+        ("$group_0", "is_set", None, False),
+        ("elements_chain", "icontains", "A:", True),
+    ],
+)
+def test_columns_of_events(clickhouse: ModuleType, key: str, operator: str, value: Any, *, holds: bool) -> None:
+    properties = orjson.dumps({"$session_id": "s1", "$group_1": "acme", "event": "x", "person_id": "x"}).decode()
+    uuid = stored(person_id=UUID(PERSON), distinct_id="5", elements_chain="a:", properties=properties)
+    item = {"type": "event_metadata", "key": key, "operator": operator, "value": value}
+    assert passing(item) == ({uuid} if holds else set())
+    assert passing({**item, "negation": True}) == (set() if holds else {uuid})
+
+
+def test_the_uuid_of_an_event(clickhouse: ModuleType) -> None:
+    uuid = stored()
+    stored()
+    assert passing({"type": "event_metadata", "key": "uuid", "value": str(uuid).upper()}) == {uuid}
 
 
 @pytest.mark.parametrize("selector", ["a > " * 14 + "a", "#a" * 30, "a[b=c] " * 9 + "a", "a " * 14 + "a"])
