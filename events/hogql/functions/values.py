@@ -205,9 +205,7 @@ SPECIAL: Final = {
     "lead": _shift("leadInFrame"),
     "arrayReduce": Special(_reduce, _reduced_type),
     "tupleElement": Special(lambda call: called("tupleElement", call.sqls(), call), _element),
-    **{
-        name: _array_of_json(name) for name in ("JSONExtractArrayRaw", "JSONExtractKeys", "JSONExtractKeysAndValuesRaw")
-    },
+    **{name: _array_of_json(name) for name in _ARRAYS_OF_JSON},
     "JSONExtract": Special(_extract, _extracted_type),
     "JSONExtractKeysAndValues": Special(_extract, _pairs_type),
 }
