@@ -53,7 +53,11 @@ def _local(name: str) -> Change | None:
             return value
         fraction = value.partition(".")[2]
         precision = "seconds" if not fraction else "milliseconds" if len(fraction) == len("123Z") else "microseconds"
-        text = datetime.fromisoformat(value).astimezone(zone).isoformat(timespec=precision)
+        try:
+            text = datetime.fromisoformat(value).astimezone(zone).isoformat(timespec=precision)
+        except OverflowError:
+            # In the years 1 and 9999 it may be in a year that is none here.
+            return value
         return f"{text.removesuffix(_NO_OFFSET)}Z" if text.endswith(_NO_OFFSET) else text
 
     return change

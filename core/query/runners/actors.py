@@ -358,7 +358,7 @@ def _name(text: str) -> str:
 
 def _id_in(cell: Json) -> str:
     """Return the actor's id, which stands behind its name where both are in the cell."""
-    return str(cell if isinstance(cell, str) else cell[1])
+    return str(cell[1] if isinstance(cell, list) else cell)
 
 
 def _number(value: float | None) -> float | int | None:

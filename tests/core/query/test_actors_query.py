@@ -247,6 +247,14 @@ def test_the_display_name_is_an_object(api: Api, shop: dict[str, str], capture: 
     assert alone["results"] == [[{"id": shop["ann"], "display_name": "ann@example.org"}, 1]]
 
 
+@pytest.mark.parametrize(
+    ("column_name", "shown"), [("id", None), ("person_display_name", {"id": None, "display_name": None})]
+)
+def test_a_source_may_give_no_id(api: Api, shop: dict[str, str], column_name: str, shown: Any) -> None:
+    source = {"kind": "HogQLQuery", "query": "select toUUIDOrNull('none') as person_id"}
+    assert column(answer(api, KIND, select=[column_name], source=source)) == [shown]
+
+
 def test_the_project_says_what_names_a_person(api: Api, shop: dict[str, str]) -> None:
     configure(api, person_display_name_properties=["name"])
     names = {row[0]["display_name"] for row in answer(api, KIND, select=["person_display_name"])["results"]}

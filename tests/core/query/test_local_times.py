@@ -36,6 +36,8 @@ def test_parts_of_a_type(kind: str, name: str, parts: list[str]) -> None:
         ("DateTime('UTC')", STORED, STORED),
         ("DateTime('Europe/London')", "2024-01-05T08:00:00Z", "2024-01-05T08:00:00Z"),
         ("DateTime('Fixed/UTC+02:00:00')", STORED, STORED),
+        ("DateTime64(0, 'Asia/Tokyo')", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+        ("DateTime64(0, 'America/New_York')", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
         ("String", STORED, STORED),
         (f"Array(Nullable({ZONE}))", [STORED, None], [BERLIN, None]),
         (f"Map(String, {ZONE})", {STORED: STORED}, {STORED: BERLIN}),
