@@ -30,7 +30,7 @@ _LISTED: Final = " WHERE c.team_id = %(team_id)s AND NOT c.deleted AND "
 _ENABLED: Final = " WHERE c.team_id = %(team_id)s AND c.enabled"
 _ORDER: Final = ' ORDER BY c."order", c.plugin_id, c.id'
 _WINDOW: Final = " LIMIT %(limit)s OFFSET %(offset)s"
-_PLUGIN: Final = " FROM core_plugin p WHERE p.id = %s AND "
+_PLUGIN: Final = " FROM core_plugin p WHERE p.id = %s"
 _FRONTEND: Final = "SELECT f.id IS NOT NULL, f.status, f.transpiled, f.error"
 _FRONTEND_FILE: Final = " LEFT JOIN core_pluginsourcefile f ON f.plugin_id = p.id AND f.filename = 'frontend.tsx' "
 
@@ -99,10 +99,11 @@ def enabled_configs(*, team_id: int) -> list[dict[str, Any]]:
     return [config_object(row) for row in rows]
 
 
-def plugin_is_of(family: Family, *, plugin_id: int) -> bool:
-    """Tell whether a plugin belongs to a family."""
-    sql: LiteralString = "SELECT 1" + _PLUGIN + IN_FAMILY[family]
-    return fetch_row(sql, [plugin_id]) is not None
+def plugin_is_of(family: Family, *, plugin_id: int) -> bool | None:
+    """Tell whether a plugin belongs to a family; None if there is no such plugin."""
+    sql: LiteralString = "SELECT " + IN_FAMILY[family] + _PLUGIN
+    row = fetch_row(sql, [plugin_id])
+    return None if row is None else bool(row[0])
 
 
 def plugin_info(plugin_id: int) -> dict[str, Any] | None:

@@ -174,9 +174,11 @@ def _plugin(author: Author, family: Family, plugin_id: int) -> Plugin:
     if not 0 <= plugin_id <= MAX_INTEGER_ID:
         _refuse_plugin(plugin_id)
     found = visible_plugins(author.organization_id).filter(id=plugin_id).defer("archive", "encrypted_query").first()
-    if found is None:
+    # Read a moment later: it may have been uninstalled meanwhile.
+    belongs = None if found is None else plugin_is_of(family, plugin_id=plugin_id)
+    if found is None or belongs is None:
         _refuse_plugin(plugin_id)
-    if not plugin_is_of(family, plugin_id=plugin_id):
+    if not belongs:
         raise Invalid(OTHER_FAMILY, attr="plugin")
     return found
 

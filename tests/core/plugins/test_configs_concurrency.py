@@ -12,7 +12,7 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from core.activity.models import ActivityLog
 from core.encryption.services import decrypt
-from core.plugins.models import PluginAttachment, PluginConfig
+from core.plugins.models import Plugin, PluginAttachment, PluginConfig
 from tests.core.http import Caller, parsed
 from tests.core.plugins.config_api import ConfigApi, make_api, make_schemed
 from tests.factories import make_plugin
@@ -115,3 +115,31 @@ def test_a_config_of_a_plugin_that_is_being_uninstalled(api: ConfigApi, pool: Th
         if made.status_code == 400:
             assert parsed(made)["code"] == "does_not_exist"
         assert not PluginConfig.unscoped.exists()
+
+
+def test_a_plugin_that_is_uninstalled_while_it_is_looked_at_does_not_exist(
+    api: ConfigApi, pool: ThreadPoolExecutor
+) -> None:
+    plugin = make_plugin(api.team.organization)
+    looks: list[str] = []
+
+    def uninstall() -> None:
+        try:
+            Plugin.objects.filter(id=plugin.pk).delete()
+        finally:
+            connection.close()
+
+    def meanwhile(execute: Any, sql: str, *rest: Any) -> Any:
+        if "FROM core_plugin p WHERE" in sql:
+            looks.append(sql)
+            pool.submit(uninstall).result(timeout=60)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(meanwhile):
+        answer = api.caller("POST", api.url(), {"plugin": plugin.pk, "order": 1})
+    assert looks
+    assert answer.status_code == 400
+    assert parsed(answer) == {
+        "type": "validation_error", "code": "does_not_exist", "attr": "plugin",
+        "detail": f'Invalid pk "{plugin.pk}" - object does not exist.',
+    }  # fmt: skip
