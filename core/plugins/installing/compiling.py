@@ -42,6 +42,7 @@ WHERE id = (
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, plugin_id, filename, source
 """
+_LOCK: Final = "SELECT FROM core_plugin WHERE id = %s FOR UPDATE"
 _FINISH: Final = """
 UPDATE core_pluginsourcefile
 SET status = %(status)s, transpiled = %(transpiled)s, error = %(error)s, updated_at = clock_timestamp()
@@ -79,6 +80,8 @@ def _finish(claim: _Claim, compiled: _Compiled) -> None:
     status = PluginSourceFile.Status.TRANSPILED if compiled.error is None else PluginSourceFile.Status.ERROR
     given = {"id": claim.id, "status": status.value, **compiled._asdict()}
     with transaction.atomic():
+        # Whoever makes a config meanwhile either has it seen here or sees what is compiled.
+        execute(_LOCK, [claim.plugin_id])
         if execute(_FINISH, given) and claim.filename == SITE:
             teams = PluginConfig.unscoped.filter(plugin_id=claim.plugin_id).values_list("team_id", flat=True)
             web_apps_sync(set(teams))

@@ -211,7 +211,8 @@ def plugin_uninstall(*, author: Author, plugin_id: int) -> None:
             execute(_LEAVE, [plugin_id])
         else:
             Plugin.objects.filter(id=plugin_id).delete()
-        web_apps_sync(teams)
+        # One may have made its first config before the plugin was locked.
+        web_apps_sync({*teams, *by_team})
         _log(author, plugin, "uninstalled", None)
 
 
