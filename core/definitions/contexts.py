@@ -1,6 +1,6 @@
 """What a HogQL statement needs to know of its project: one statement for each sort of thing, and only what is named."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, LiteralString
 
 from core.definitions.queries import property_types
@@ -8,6 +8,8 @@ from core.tenancy.statements import fetch_rows
 from events.hogql import ast
 from events.hogql.context import DEFAULT_PERSON_MODE, Context, PersonMode
 from events.hogql.walk import cohort_names, property_keys, tables_named
+
+type ActionsNamed = Callable[[ast.Node, int], Mapping[int | str, ast.RowCondition | None]]
 
 MOST_NAMES: Final = 5_000
 _STATIC: Final = "static_cohort_people"
@@ -28,8 +30,12 @@ def project_context(  # noqa: PLR0913 what a Context has of its project
     week_start_day: int,
     person_mode: PersonMode = DEFAULT_PERSON_MODE,
     group_types: Mapping[str, int] | None = None,
+    actions: ActionsNamed | None = None,
 ) -> Context:
-    """Return the project as a statement, or an expression, sees it; its `group_types` are looked up unless given."""
+    """Return the project as a statement, or an expression, sees it; its `group_types` are looked up unless given.
+
+    `actions` looks up the actions that it names; without, none can be named.
+    """
     return Context(
         team_id=team_id,
         timezone=timezone,
@@ -39,6 +45,7 @@ def project_context(  # noqa: PLR0913 what a Context has of its project
         group_types=dict(fetch_rows(_GROUP_TYPES, [team_id])) if group_types is None else group_types,
         cohorts=_cohorts(team_id, cohort_names(node)),
         static_cohorts=_static_cohorts(team_id, node),
+        actions=None if actions is None else actions(node, team_id),
     )
 
 

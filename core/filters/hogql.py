@@ -5,7 +5,7 @@ from time import monotonic
 from typing import Final, Literal, LiteralString
 
 from core.api.errors import ServiceUnavailable
-from core.definitions.contexts import project_context
+from core.definitions.contexts import ActionsNamed, project_context
 from core.filters.problems import invalid_hogql
 from core.filters.storing import types_check
 from core.tenancy.statements import fetch_row
@@ -28,19 +28,26 @@ _PROJECT: Final[LiteralString] = "SELECT timezone, week_start_day FROM core_team
 type Rows = Literal["events", "persons"]
 
 
-def hogql_reader(
-    value: object, *, team_id: int, table: Rows = "events", values: bool = False, storing: bool = False
+def hogql_reader(  # noqa: PLR0913 what may stand in the expressions
+    value: object,
+    *,
+    team_id: int,
+    table: Rows = "events",
+    values: bool = False,
+    storing: bool = False,
+    actions: ActionsNamed | None = None,
 ) -> HogQLReader:
     """Return what reads the expressions of the filters of type `hogql` in parsed JSON.
 
     All are parsed and looked up here, by a statement for each sort of thing; what is wrong with one is a FilterError
     when it is read. With `values`, filters on values of expressions are read too, which no caller may send. With
     `storing`, what ClickHouse says of types counts as well, within `stores_filters` and once `types_known` is called.
+    `actions` looks up actions; without, expressions cannot name any.
     Raises ServiceUnavailable while too much is being parsed.
     """
     types = {HOGQL, HOGQL_VALUE} if values else {HOGQL}
     texts = list(dict.fromkeys(_texts(value, types)))
-    found = _expressions(texts, team_id=team_id, table=table) if texts else {}
+    found = _expressions(texts, team_id=team_id, table=table, actions=actions) if texts else {}
 
     def read(text: str, kind: str) -> RowExpression:
         if kind not in types:
@@ -61,10 +68,13 @@ def hogql_reader(
     return read
 
 
-def read_expression(text: str, *, team_id: int, attr: str) -> RowExpression:
-    """Return the expression on an event in a text. Raises Invalid, and ServiceUnavailable."""
+def read_expression(text: str, *, team_id: int, attr: str, actions: ActionsNamed | None = None) -> RowExpression:
+    """Return the expression on an event in a text; it may name what `actions` finds.
+
+    Raises Invalid, and ServiceUnavailable.
+    """
     try:
-        expression = _expressions([text], team_id=team_id, table="events")[text]
+        expression = _expressions([text], team_id=team_id, table="events", actions=actions)[text]
         if isinstance(expression, HogQLError):
             raise expression
         expression.check(condition=False)
@@ -86,7 +96,9 @@ def _texts(value: object, types: Iterable[str]) -> Iterator[str]:
             waiting.extend(one.values())
 
 
-def _expressions(texts: Sequence[str], *, team_id: int, table: Rows) -> dict[str, RowExpression | HogQLError]:
+def _expressions(
+    texts: Sequence[str], *, team_id: int, table: Rows, actions: ActionsNamed | None
+) -> dict[str, RowExpression | HogQLError]:
     """Return the expressions of texts, or what is wrong with them."""
     parsed = _parsed(texts)
     nodes = [node for node in parsed.values() if isinstance(node, ast.Expr)]
@@ -95,7 +107,11 @@ def _expressions(texts: Sequence[str], *, team_id: int, table: Rows) -> dict[str
     timezone, week_start_day = fetch_row(_PROJECT, [team_id]) or ("UTC", 0)
     try:
         context = project_context(
-            ast.Tuple(exprs=tuple(nodes)), team_id=team_id, timezone=timezone, week_start_day=week_start_day or 0
+            ast.Tuple(exprs=tuple(nodes)),
+            team_id=team_id,
+            timezone=timezone,
+            week_start_day=week_start_day or 0,
+            actions=actions,
         )
     except RecursionError:
         return dict.fromkeys(parsed, HogQLError("The expression is nested too deeply."))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from core.actions.hogql import actions_named
 from core.api.errors import Invalid
 from core.filters.hogql import hogql_reader
 from core.filters.problems import invalid_filter
@@ -47,7 +48,7 @@ def read_filter(  # noqa: PLR0913 where the filters stand, and what they are rea
             scope="event",
             now=now,
             path_rules=project.path_cleaning_filters,
-            hogql=hogql_reader(parsed, team_id=project.team_id, values=values),
+            hogql=hogql_reader(parsed, team_id=project.team_id, values=values, actions=actions_named),
         )
     except FilterError as error:
         raise invalid_filter(error, attr=None if error.message == MIXED else attr, inside=inside) from error

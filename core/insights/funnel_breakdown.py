@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+from core.actions.hogql import actions_named
 from core.api.errors import Invalid
 from core.filters.hogql import read_expression
 from core.insights.parameters import Parameters, whole_number
@@ -92,7 +93,9 @@ def _expressions(chosen: list[Any], project: InsightProject) -> tuple[RowExpress
     if len(chosen) > MAX_KEYS:
         message = f"At most {MAX_KEYS} expressions can be broken down by."
         raise Invalid(message, attr="breakdown")
-    return tuple(read_expression(str(one), team_id=project.team_id, attr="breakdown") for one in chosen)
+    return tuple(
+        read_expression(str(one), team_id=project.team_id, attr="breakdown", actions=actions_named) for one in chosen
+    )
 
 
 def _cohort(value: Any) -> int:  # noqa: ANN401 parsed JSON

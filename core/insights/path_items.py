@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import re2
 
+from core.actions.hogql import actions_named
 from core.api.errors import Invalid
 from core.filters.hogql import read_expression
 from core.insights.parameters import Parameters
@@ -57,7 +58,7 @@ def read_items(params: Parameters, project: InsightProject) -> Items:
 def _expression(params: Parameters, project: InsightProject) -> RowExpression | None:
     attr = "paths_hogql_expression"
     text = params.text(attr)
-    return None if text is None else read_expression(text, team_id=project.team_id, attr=attr)
+    return None if text is None else read_expression(text, team_id=project.team_id, attr=attr, actions=actions_named)
 
 
 def _names(params: Parameters, name: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What a HogQL statement of a query needs to know of its project."""
 
+from core.actions.hogql import actions_named
 from core.definitions.contexts import project_context
 from core.insights.project import InsightProject
 from events.hogql import ast
@@ -15,4 +16,5 @@ def hogql_context(project: InsightProject, node: ast.Node, *, person_mode: Perso
         week_start_day=project.week_start_day,
         person_mode=person_mode,
         group_types=project.group_types,
+        actions=actions_named,
     )

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from core.actions.hogql import action_condition
 from core.actions.queries import action_matches
 from core.api.errors import Invalid
 from core.filters.problems import invalid_filter
@@ -77,7 +78,7 @@ class FilterReader:
         if not matches:
             raise Invalid("Action does not have any match groups", attr=attr)
         text = " or ".join(_match_text(match) for match in matches)
-        return self._row(lambda columns, parameters: _matched(matches, columns, parameters), f"({text})")
+        return action_condition(matches, text=f"({text})", since=self.since, until=self.until)
 
     def events_of(self, *, person_id: int, uuid: UUID) -> ast.Expr:
         """Return the condition that an event belongs to a person: by the ids that the person has now, in this life."""
@@ -239,20 +240,6 @@ def _size(value: Json) -> int:
         else:
             count += 1
     return count
-
-
-def _matched(matches: Sequence[EventMatch], columns: EventColumns, parameters: dict[str, Any]) -> str:
-    any_of = []
-    for match in matches:
-        parts = []
-        if match.event is not None:
-            name = f"f{len(parameters)}"
-            parameters[name] = match.event
-            parts.append(f"{columns.table}.event = {{{name}:String}}")
-        if match.filter is not None:
-            parts.append(event_condition(match.filter, parameters, columns=columns))
-        any_of.append(f"({' AND '.join(parts) or '1'})")
-    return f"({' OR '.join(any_of)})"
 
 
 def _match_text(match: EventMatch) -> str:

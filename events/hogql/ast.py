@@ -65,12 +65,14 @@ class RowCondition(Expr):
     """A condition on a row of `table` that is written in ClickHouse's SQL already: filters of the API.
 
     `write` gets the alias of the row's table, an expression for the person's UUID and the parameters to bind to
-    (`team_id` is there), and returns an expression that is 0 or 1. `text` is what the printed HogQL shows.
+    (`team_id` is there), and returns an expression that is 0 or 1. `text` is what the printed HogQL shows, `weight` how
+    many expressions it counts for.
     """
 
     table: str
     write: Callable[[str, str, dict[str, Any]], str] = field(repr=False)
     text: str = "true"
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,20 @@ def cohort_names(node: ast.Node) -> set[int | str]:
     return named
 
 
+def action_names(node: ast.Node) -> set[int | str]:
+    """Return the ids and names of the actions in `matchesAction(...)`, as they are written."""
+    return {
+        each.args[0].value
+        for each in descendants(node)
+        if isinstance(each, ast.Call)
+        and each.name == "matchesAction"
+        and each.args
+        and isinstance(each.args[0], ast.Constant)
+        and isinstance(each.args[0].value, int | str)
+        and not isinstance(each.args[0].value, bool)
+    }
+
+
 def tables_named(node: ast.Node) -> list[str]:
     """Return the tables that FROM and JOIN name, each once, in the order of the text; names of CTEs are no tables."""
     found: dict[str, None] = {}

@@ -16,7 +16,7 @@ from events.hogql.context import DEFAULT_LIMIT
 from events.hogql.errors import HogQLError
 from events.hogql.parser import MAX_CHARACTERS, parse_select
 from events.hogql.substitution import limited, substitute
-from events.hogql.walk import cohort_names, descendants
+from events.hogql.walk import action_names, cohort_names, descendants
 
 _NAMED: Final = 1_000
 """The most names of events and properties that an answer tells of its query."""
@@ -181,7 +181,7 @@ def _metadata(query: ast.Query) -> dict[str, Json]:
         "events": list(events)[:_NAMED],
         "properties": sorted(properties)[:_NAMED],
         "cohorts": sorted(cohort_names(query), key=str)[:_NAMED],
-        "actions": [],
+        "actions": sorted(action_names(query), key=str)[:_NAMED],
     }
 
 

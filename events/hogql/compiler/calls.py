@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from events.hogql import ast
+from events.hogql.compiler.expansions import expanded
 from events.hogql.compiler.mistakes import mistake
 from events.hogql.compiler.scope import Scope
 from events.hogql.compiler.value import Value
@@ -53,6 +54,9 @@ def call(node: ast.Call, scope: Scope) -> Value:
         left, right = node.args
         op = _COMPARISONS[function.name]
         return scope.value(ast.CompareOperation(op=op, left=left, right=right, start=node.start, end=node.end))
+    other = expanded(function.name, node, scope)
+    if other is not None:
+        return scope.value(other)
     if function.name == _MANY_ROWS:
         scope.check_loose()
     if not function.aggregate:

@@ -179,10 +179,11 @@ def _sourced(node: ast.Sourced, scope: Scope) -> Value:
 
 
 def _row_condition(node: ast.RowCondition, scope: Scope) -> Value:
+    scope.statement.count(node, node.weight - 1)
     for table in scope.tables.values():
-        if isinstance(table, TableRelation) and table.source.table.name == node.table:
+        if isinstance(table, TableRelation) and table.table == node.table:
             return condition(table.condition(node))
-        if isinstance(table, RowRelation) and table.fields.table.name == node.table:
+        if isinstance(table, RowRelation) and table.table == node.table:
             return condition(f"({table.condition(node)})")
     raise mistake(None, f"These filters can only be used in a SELECT from the table `{node.table}`")
 

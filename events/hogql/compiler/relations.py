@@ -50,6 +50,11 @@ class Relation(ABC):
         self.statement: Final = statement
         self.alias: Final = alias
 
+    @property
+    def table(self) -> str | None:
+        """The name of the table that this is; None for a query."""
+        return None
+
     @abstractmethod
     def column(self, chain: Chain, *, typed: bool) -> Value | None:
         """Return the value of a chain of names, without the relation's own; None if there is none."""
@@ -94,6 +99,11 @@ class TableRelation(Relation):
         return below(
             self.statement, Value(sql, found.type, property_of=found.property_of), tuple(found.rest), typed=typed
         )
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+        return self.source.table.name
 
     def condition(self, wanted: RowCondition) -> str:
         """Return the SQL of a condition of the API."""
@@ -148,7 +158,12 @@ class RowRelation(Relation):
 
     def condition(self, wanted: RowCondition) -> str:
         """Return the SQL of a condition of the API."""
-        return wanted.write(self.alias, self._person_id or "NULL", self.statement.parameters)
+        return self.fields.given(wanted.write(self.alias, self._person_id or "NULL", self.statement.parameters))
+
+    @property
+    def table(self) -> str:
+        """The name of the table that the row is of."""
+        return self.fields.table.name
 
     def star(self, prefix: Chain = ()) -> Iterator[tuple[str, Value]]:
         """Refuse: an expression is one value."""

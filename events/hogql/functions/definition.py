@@ -74,7 +74,7 @@ class Function:
     `higher_order` are the places at which a lambda may stand, `constants` those which must be constants of the text.
     `window` marks what needs OVER. `example` is a call whose arguments are ClickHouse's SQL, without tables. What
     `returns` says of the types alone, `result` says better of a call. `combinators` are those behind an aggregation's
-    name.
+    name. What is `expanded` stands for another expression, which the compiler writes.
     """
 
     name: str
@@ -93,6 +93,7 @@ class Function:
     higher_order: tuple[int, ...] = ()
     constants: tuple[int, ...] = ()
     combinators: tuple[str, ...] = ()
+    expanded: bool = False
 
     @property
     def windowed(self) -> bool:

@@ -51,6 +51,7 @@ def _functions(group: str, kind: str, row: str, specials: Mapping[str, Special])
             example=call,
             aggregate=kind == "aggregate",
             window=kind == "window",
+            expanded=kind == "expanded",
             case_sensitive=not insensitive,
             special=specials.get(names[0]),
             timezone=places["timezone"][0] if places["timezone"] else None,

@@ -1,7 +1,7 @@
 """Writes the guarded subquery of one reference to a table: only the columns and joins that were asked for."""
 # ruff: noqa: S608 - names are of our own tables, values are bound
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -124,6 +124,10 @@ class RowFields:
             raise _unresolved(chain)
         return found.sql
 
+    def given(self, condition: str) -> str:
+        """Return what a condition on the row is where its value is wanted."""
+        return condition
+
     def joined(self, name: str, sql: str) -> str:
         """Refuse: the statement is someone else's."""
         del name, sql
@@ -175,6 +179,12 @@ class GatheredFields(RowFields):
         self.columns[name] = found.sql
         return _ref(chain, found, name)
 
+    def given(self, condition: str) -> str:
+        """Return the column of a condition, and have it given."""
+        name = f"`row__condition_{len(self.columns)}`"
+        self.columns[name] = condition
+        return name
+
 
 class TableSource(RowFields):
     """One reference to a table in FROM. Ask for fields first, for `sql()` last."""
@@ -188,7 +198,7 @@ class TableSource(RowFields):
         self._columns: dict[str, tuple[str, Type]] = {}
         self._joins: dict[str, str | _Child] = {}
         self._bounds: dict[str, str] = {}
-        self._conditions = 0
+        self._conditions: dict[Callable[..., str], str] = {}
 
     def star(self, prefix: Chain = ()) -> list[Chain]:
         """Return the chains of `*`, or of `person.*`; see `star`."""
@@ -212,18 +222,20 @@ class TableSource(RowFields):
     def condition(self, wanted: RowCondition) -> str:
         """Return the quoted name of a column that is 1 for the rows that satisfy a condition of the API, else 0.
 
-        Of a table that groups, the condition is written for its aggregations.
+        Of a table that groups, the condition is written for its aggregations. The same one is the same column.
         """
         if wanted.table != self.table.name:
             message = f"These filters cannot be used on the table `{self.table.name}`."
             raise HogQLResolutionError(message)
+        if wanted.write in self._conditions:
+            return self._conditions[wanted.write]
         sql = wanted.write(self.alias, _PERSON, self._parameters)
         if _PERSON in sql:
             sql = sql.replace(_PERSON, self.table.person_id(self) if self.table.person_id else "NULL")
-        self._conditions += 1
-        name = f"_condition_{self._conditions}"
+        name = f"_condition_{len(self._conditions) + 1}"
         self._columns[name] = (sql, BOOLEAN)
-        return f"`{name}`"
+        self._conditions[wanted.write] = f"`{name}`"
+        return self._conditions[wanted.write]
 
     def bounded(self, *, since: str | None = None, until: str | None = None) -> None:
         """Have fewer events read for sessions, whether these are this table or joined to it.

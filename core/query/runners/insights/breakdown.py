@@ -9,6 +9,7 @@ from typing import Any, Final, LiteralString, cast
 
 import re2
 
+from core.actions.hogql import actions_named
 from core.api.errors import Invalid
 from core.filters.hogql import MAX_CHARACTERS, read_expression
 from core.insights.filters import read_filter
@@ -226,7 +227,7 @@ def _dimension(fields: Fields, kind: str, key: object, project: InsightProject, 
         raise fields.missing(group)
     normalize = fields.flag(f"{prefix}normalize_url")
     if kind == HOGQL:
-        expression = read_expression(text, team_id=project.team_id, attr=fields.attr(name))
+        expression = read_expression(text, team_id=project.team_id, attr=fields.attr(name), actions=actions_named)
         return Dimension("event", text, normalize_url=normalize, expression=expression)
     if kind == "session":
         try:

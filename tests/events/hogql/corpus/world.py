@@ -8,6 +8,7 @@ from uuid import UUID, uuid4, uuid5
 
 import orjson
 
+from events.hogql.ast import RowCondition
 from events.hogql.context import Context
 from events.rows import (
     Table,
@@ -41,6 +42,7 @@ FILLED: Final = (
     Table.SESSION_RECORDINGS,
     Table.PLUGIN_LOG_ENTRIES,
 )
+ORDERED: Final = RowCondition(table="events", write=lambda e, _person, _parameters: f"({e}.event = 'order_placed')")
 CONTEXT: Final = Context(
     team_id=TEAM,
     timezone="UTC",
@@ -56,6 +58,7 @@ CONTEXT: Final = Context(
     group_types={"company": 0},
     cohorts={10: 10, "Buyers": 10, 11: 11},
     static_cohorts=frozenset({10}),
+    actions={5: ORDERED, "Ordered": ORDERED, "Empty": None},
 )
 
 # hours after NOON, distinct id, stored person, event, properties
