@@ -191,11 +191,10 @@ def _calculated_once(question: Question) -> Given:
         clients = stack.enter_context(question.asker.clients())
         with answered_errors(), place_left():
             alone = alone_with(question.key, wait_seconds=question.context.seconds, clients=clients)
-            is_first, renew = stack.enter_context(alone)
-        if not is_first:
-            kept = kept_find(question.key)
-            if kept is not None and _standing(question, kept) is Standing.FRESH:
-                return _from_cache(question, kept)
+            renew = stack.enter_context(alone)
+        kept = kept_find(question.key)
+        if kept is not None and _standing(question, kept) is Standing.FRESH:
+            return _from_cache(question, kept)
         return calculated(question, renewals=[renew], clients=clients)
 
 

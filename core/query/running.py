@@ -101,23 +101,21 @@ def _taken(store: RedisStore, name: str, token: str, wait_seconds: float, client
 
 
 @contextmanager
-def alone_with(cache_key: str, *, wait_seconds: float, clients: Clients = NOBODY_KNOWS) -> Iterator[tuple[bool, Renew]]:
-    """Yield whether nobody else works out the same answer; false after somebody else has ended, or for too long.
+def alone_with(cache_key: str, *, wait_seconds: float, clients: Clients = NOBODY_KNOWS) -> Iterator[Renew]:
+    """Yield once nobody else works out the same answer, or somebody does for too long.
 
-    Raises QueryStopped when the client does not wait so long.
+    Others may have ended right before. Raises QueryStopped when the client does not wait so long.
     """
     store, name, token = query_store(), f"query:{cache_key}:calculated", secrets.token_hex(8)
-    is_first = True
     deadline = time.monotonic() + wait_seconds
     with suppress(StoreAwayError):
         while not store.ask(lambda client: client.set(name, token, ex=LEASE_SECONDS, nx=True)):
-            is_first = False
             clients.check()
             if time.monotonic() >= deadline:
                 break
             time.sleep(LOOK_AGAIN_SECONDS)
     try:
-        yield is_first, lambda: _quietly(store, lambda client: client.expire(name, LEASE_SECONDS))
+        yield lambda: _quietly(store, lambda client: client.expire(name, LEASE_SECONDS))
     finally:
         _quietly(store, lambda client: client.eval(_RELEASE, 1, name, token))
 

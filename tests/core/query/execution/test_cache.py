@@ -1,6 +1,7 @@
 """Kept answers: whose they are, when they age, and what happens without the store (query.md B4)."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,11 @@ import time_machine
 from django.db import connections
 
 from core.deletions.models import DeletionRequest
-from core.query.cache import MAX_BYTES, packed, unpacked
+from core.query import running
+from core.query.cache import MAX_BYTES, kept_find, packed, unpacked
 from core.query.modes import Freshness, Mode, Standing
 from core.query.runners.base import Interval
+from core.query.running import place_of_project
 from core.redis_store import RedisStore, redis_store
 from core.tenancy.models import Level, Team
 from tests.core.http import parsed
@@ -148,11 +151,44 @@ def test_without_the_store_answers_are_worked_out(asking: Asking, settings: Any)
     assert asking.delete("anything/").status_code == 503
 
 
+@pytest.mark.django_db
+def test_an_answer_that_is_kept_right_after_the_look_for_it_is_not_worked_out_again(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[Any] = []
+
+    def look(key: str) -> Any:
+        found = kept_find(key)
+        if not others:
+            others.append(None)
+            others.append(asking.answer(TEXT))
+        return found
+
+    monkeypatch.setattr("core.query.calculation.kept_find", look)
+    answer = asking.answer(TEXT)
+    assert (others[1]["is_cached"], answer["is_cached"]) == (False, True)
+    assert answer["last_refresh"] == others[1]["last_refresh"]
+
+
 @pytest.mark.django_db(transaction=True)
-def test_many_who_ask_at_once_have_it_worked_out_once(clickhouse: object, valkey: object) -> None:
+def test_many_who_ask_at_once_have_it_worked_out_once(
+    clickhouse: object, valkey: object, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.QUERY_CONCURRENCY_PER_PROJECT = 1
+    settings.QUERY_CONCURRENCY_WAIT_SECONDS = 100
+    settings.QUERY_TIMEOUT_SECONDS = 200
+    monkeypatch.setattr(running, "LEASE_SECONDS", 600)
     asking = make_asking(make_team())
     text = "select count(), sleepy.x from (select max(number) as x from numbers(30000000)) as sleepy group by x"
     answers: list[Any] = []
+    looked: list[str] = []
+
+    def look(key: str) -> Any:
+        found = kept_find(key)
+        looked.append(key)
+        return found
+
+    monkeypatch.setattr("core.query.calculation.kept_find", look)
 
     def ask() -> None:
         try:
@@ -161,8 +197,15 @@ def test_many_who_ask_at_once_have_it_worked_out_once(clickhouse: object, valkey
             connections.close_all()
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
-    for thread in threads:
-        thread.start()
+    # Nobody has an answer before all have looked for one in vain: one of them waits for this place, the others for it.
+    with place_of_project(asking.team.id, wait_seconds=0):
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 60
+        while len(looked) < len(threads):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.5)
     for thread in threads:
         thread.join()
     assert sorted(one["is_cached"] for one in answers) == [False] + [True] * 5
