@@ -4,8 +4,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import django
+import hypothesis
 import pytest
 from django.conf import settings as django_settings
 
@@ -21,6 +23,10 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "persons_api.settings"
 django.setup()
 # Workers of xdist inherit this environment, and in them pytest-django would read settings before this file runs.
 del os.environ["DJANGO_SETTINGS_MODULE"]
+PATIENCE_SECONDS = 60
+# How long an example takes says nothing of the code on a busy machine.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_unconfigure() -> None:
@@ -43,6 +49,31 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         combinations, unexpected = totals["authorization_combinations"], totals["authorization_unexpected"]
         line = f"authorization matrix: {combinations:,} combinations, {unexpected:,} unexpected answers"
         terminalreporter.write_line(line, green=not unexpected, red=bool(unexpected))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """Wait for stores on a busy machine: requests give them up after fractions of a second, and go on without."""
+    from core import redis_store
+    from core.access import windows
+    from core.insights import cache
+    from core.query import store
+    from persons_api import health
+
+    deadlines = {
+        windows: ("CONNECT_SECONDS", "ANSWER_SECONDS"),
+        redis_store: ("CONNECT_SECONDS",),
+        cache: ("ANSWER_SECONDS",),
+        store: ("ANSWER_SECONDS",),
+        health: ("TIMEOUT_SECONDS",),
+    }
+    with pytest.MonkeyPatch.context() as patched:
+        for module, names in deadlines.items():
+            for name in names:
+                patched.setattr(module, name, PATIENCE_SECONDS)
+        pool: dict[str, Any] = django_settings.DATABASES["default"]["OPTIONS"]["pool"]  # type: ignore[index]  # a dict
+        patched.setitem(pool, "timeout", PATIENCE_SECONDS)
+        yield
 
 
 @pytest.fixture(scope="session")

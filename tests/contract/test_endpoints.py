@@ -266,7 +266,7 @@ def full(team: Team, caller: Caller, person: Person, clickhouse: object) -> Pers
         ("POST", f"persons/{person.pk}/delete_events", None, 200),
     ):
         assert caller(method, f"{base}/{path}/", body).status_code == status
-    assert cohorts_calculate(seconds=30) is False
+    assert cohorts_calculate(seconds=120) is False
     outbox_drain()
     return person
 

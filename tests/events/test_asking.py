@@ -35,6 +35,12 @@ pytestmark = pytest.mark.usefixtures("clickhouse")
 ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE cityHash64(number) = 1"
 
 
+@pytest.fixture(autouse=True)
+def a_machine_may_be_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the endless statements of these tests, above all."""
+    monkeypatch.setattr(client, "LOOKING_SECONDS", 30)
+
+
 def ask(sql: str, parameters: dict[str, Any] | None = None, **words: Any) -> Asked:
     given = {
         "team_id": 5, "query_id": "q", "seconds": 10, "memory_mb": 500, "max_rows": 10_000, "max_bytes": 10**8, **words,
@@ -48,7 +54,7 @@ def processes(query_id: str, team_id: int = 5) -> int:
     return int(client.query(sql, {"comment": comment}).rows[0][0])
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -64,7 +70,7 @@ def running(query_id: str, **words: Any) -> Iterator[list[EventStoreError]]:
 
     def run() -> None:
         try:
-            ask(ENDLESS, query_id=query_id, seconds=60, threads=1, **words)
+            ask(ENDLESS, query_id=query_id, seconds=600, threads=1, **words)
         except EventStoreError as error:
             met.append(error)
 
@@ -75,7 +81,7 @@ def running(query_id: str, **words: Any) -> Iterator[list[EventStoreError]]:
         yield met
     finally:
         client.stop(words.get("team_id", 5), query_id)
-        thread.join(20)
+        thread.join(60)
 
 
 @pytest.mark.parametrize("text", WEIRD)
@@ -172,14 +178,15 @@ def test_an_error_in_the_middle_of_an_answer_is_no_answer(
     assert type(caught.value) is kind
 
 
-def test_memory_and_time_have_errors_of_their_own() -> None:
+def test_memory_and_time_have_errors_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(QueryTooBig):
         ask("SELECT groupArray(number) FROM numbers(100000000)", memory_mb=20)
-    began = time.monotonic()
+    monkeypatch.setattr(client, "RECEIVE_MARGIN_SECONDS", 60)
     with pytest.raises(QueryTimeout) as caught:
         ask(ENDLESS, seconds=1, query_id="slow")
     assert not isinstance(caught.value, QueryStopped)
-    assert time.monotonic() - began < 4
+    # The server has stopped it by itself: whoever gives up waiting has no code.
+    assert caught.value.code == 159
     wait_for(lambda: not processes("slow"))
 
 
@@ -206,7 +213,9 @@ def test_stopping_takes_the_query_of_that_project_and_no_other() -> None:
         assert client.stop(5, "a") == 1
         wait_for(lambda: mine)
         assert isinstance(mine[0], QueryStopped)
-        assert (processes("a"), processes("a", 55), processes("b")) == (0, 1, 1)
+        # The server sends the error first and then forgets the statement.
+        wait_for(lambda: not processes("a"))
+        assert (processes("a", 55), processes("b")) == (1, 1)
         assert (theirs, other) == ([], [])
         assert client.stop(5, "a") == 0
         assert client.stop(5, "x' OR 1 --") == 0
@@ -216,7 +225,7 @@ def test_stopping_takes_the_query_of_that_project_and_no_other() -> None:
 def test_a_statement_stops_when_its_client_goes_away(settings: Settings) -> None:
     """What happens when the process that asked is killed: its socket is closed."""
     url = urlsplit(settings.CLICKHOUSE_QUERY_URL)
-    words = {"log_comment": query_user.comment(5, "gone"), "max_execution_time": 60, "max_threads": 1,
+    words = {"log_comment": query_user.comment(5, "gone"), "max_execution_time": 600, "max_threads": 1,
              "database": url.path.strip("/"), "cancel_http_readonly_queries_on_client_close": 1}  # fmt: skip
     login = b64encode(f"{url.username}:{url.password}".encode()).decode()
     with socket.create_connection((str(url.hostname), int(url.port or 0))) as connection:

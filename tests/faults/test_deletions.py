@@ -24,7 +24,7 @@ from events.rows import Table, recording_row
 from tests.factories import make_team
 from tests.support.processes import REPOSITORY
 
-pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 
 STEPS = [step.__name__ for step in job.STEPS]
 COUNTED = ("events", "person_property_updates", "person_distinct_ids", "session_recordings")
@@ -76,7 +76,7 @@ class World:
 
     def run(self, *words: str, **environment: str) -> tuple[int, str]:
         process = self.start(*words, **environment)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=300)
         return process.returncode, output
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:

@@ -28,7 +28,7 @@ class Caller:
     def __init__(self, store: ClickHouse) -> None:
         url = urlsplit(store.url("default"))
         self.host, self.port, self.password = str(url.hostname), int(url.port or 0), str(url.password)
-        self.pool = urllib3.PoolManager(retries=False, timeout=30)
+        self.pool = urllib3.PoolManager(retries=False, timeout=120)
 
     def __call__(
         self, sql: str | bytes = b"", *, method: str = "POST", headers: dict[str, str] | None = None, **query: Any
@@ -252,7 +252,7 @@ def test_many_clients_are_served_at_once(call: Caller) -> None:
     answers: list[str] = []
 
     def ask() -> None:
-        answers.append(Caller.text(call, "SELECT sleep(1)"))
+        answers.append(Caller.text(call, "SELECT sleep(3)"))
 
     threads = [threading.Thread(target=ask) for _ in range(12)]
     began = time.monotonic()
@@ -261,7 +261,7 @@ def test_many_clients_are_served_at_once(call: Caller) -> None:
     for thread in threads:
         thread.join()
     assert answers == ["0\n"] * 12
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 12 * 3 / 2
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_query_of_a_client_that_hangs_up_is_cancelled(call: Caller) -> None:
     _until(lambda: call.text(ask) == "0\n")
 
 
-def _until(holds: Any, seconds: float = 10) -> None:
+def _until(holds: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -308,7 +308,7 @@ def _until(holds: Any, seconds: float = 10) -> None:
 
 
 def test_too_large_a_body_is_refused_before_it_is_read(call: Caller) -> None:
-    with socket.create_connection((call.host, call.port), timeout=5) as connection:
+    with socket.create_connection((call.host, call.port), timeout=60) as connection:
         connection.sendall(_head(call, 999_999_999))
         assert b" 413 " in connection.recv(200)
 
@@ -333,7 +333,7 @@ def test_only_loopback_is_bound(host: str) -> None:
 
 def test_second_front_on_one_folder_ends_with_a_clear_message(store: ClickHouse) -> None:
     command = [sys.executable, "-m", "persons_api.embedded.clickhouse_front", "--data-dir", str(store.folder)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 1
     assert "cannot open" in ended.stderr
 

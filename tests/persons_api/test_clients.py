@@ -51,11 +51,12 @@ def test_who_waits_for_an_answer_is_found_and_who_has_one_is_not() -> None:
 def test_what_came_long_before_the_request_is_not_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("persons_api.clients._SLACK_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
+        before = time.monotonic()
         asking, answering = connected(server)
         asking.send(b"question")
         time.sleep(0.4)
         assert found(server) == []
-        assert found(server, began=time.monotonic() - 1) == [asking.getsockname()[1]]
+        assert found(server, began=before) == [asking.getsockname()[1]]
         asking.close()
         answering.close()
 

@@ -16,7 +16,7 @@ NOWHERE = "postgresql://mia:geheim@127.0.0.1:1/shop"
 def manage(*words: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if name not in {*URL_NAMES, "PORT"}}
     return subprocess.run(
-        [sys.executable, "manage.py", *words], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "manage.py", *words], cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
         env={**kept, "PERSONS_API_DATA_DIR": str(folder), **environment},
     )  # fmt: skip
 

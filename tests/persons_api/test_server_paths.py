@@ -148,7 +148,7 @@ def test_senders_who_stall_hold_nobody_up(tmp_path: Path) -> None:
         for connection in stalled:
             connection.sendall(b'POST /batch/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"api')
         for _ in range(5):
-            assert urllib3.request("GET", f"{server.base_url}/_livez", timeout=5, retries=False).status == 200
+            assert urllib3.request("GET", f"{server.base_url}/_livez", timeout=30, retries=False).status == 200
         for connection in stalled:
             connection.close()
 

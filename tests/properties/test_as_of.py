@@ -24,7 +24,7 @@ from tests.factories import make_key, make_team, make_user
 from tests.properties.test_point_in_time import BASE, TEAM, Update, moments, stored
 from tests.support.filter_oracle import matches
 
-pytestmark = pytest.mark.usefixtures("clickhouse")
+pytestmark = [pytest.mark.usefixtures("clickhouse"), pytest.mark.timeout(900)]
 
 KEYS = ["plan", "a.b", "qu'o\"te`", "größe 😀"]
 VALUES = [None, True, False, 0, 7, 7.5, "7", "", "pro", "Pro ", "2024-03-01", "1.2.3", ["pro", 7], {"a": 1}]

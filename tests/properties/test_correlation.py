@@ -14,7 +14,7 @@ from tests.support.correlation_oracle import Correlated, actors, final_events
 from tests.support.event_streams import DISTINCT_IDS, Stream, store, streams
 from tests.support.funnel_oracle import Funnel, Wanted
 
-pytestmark = pytest.mark.usefixtures("clickhouse")
+pytestmark = [pytest.mark.usefixtures("clickhouse"), pytest.mark.timeout(900)]
 
 type Converted = bool | None
 

@@ -19,7 +19,7 @@ from tests.support.event_streams import DISTINCT_IDS, Stream, store, streams
 from tests.support.funnel_oracle import Divided, Funnel, Wanted
 from tests.support.paths_oracle import Question, Step, actors, paths_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clickhouse")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clickhouse"), pytest.mark.timeout(900)]
 
 run = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 BEGIN = datetime(2024, 3, 28, tzinfo=UTC)

@@ -262,6 +262,7 @@ class Walk(RuleBasedStateMachine):
         self.drain()
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.django_db
 def test_every_walk_agrees_with_the_model(clickhouse: object) -> None:
     run_state_machine_as_test(

@@ -17,7 +17,7 @@ from events.insights.retention import retention_page
 from tests.support.event_streams import Stream, StreamEvent, store, streams
 from tests.support.retention_oracle import Predicate, Table, Values, range_of, table_row
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clickhouse")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clickhouse"), pytest.mark.timeout(900)]
 
 # Some days before the clocks change there: by an hour or half of one, at midnight forward and back, or never.
 ZONES = {

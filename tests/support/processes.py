@@ -18,8 +18,8 @@ from persons_api.embedded.process import command_line, free_port
 from persons_api.embedded.stores import URL_NAMES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_SECONDS = 120
-STOP_SECONDS = 60
+START_SECONDS = 240
+STOP_SECONDS = 120
 _KEPT_OUT = {*URL_NAMES, "PORT", "NO_DEMO", "DJANGO_SETTINGS_MODULE", "PYTEST_XDIST_WORKER"}
 _PRINTED = {
     "project_id": re.compile(r"project id +(\d+)"),

@@ -198,7 +198,11 @@ _OF_ALL = {"core_user", "core_organization", "core_organizationmembership", "cor
 
 
 def rows_by_table(client: ModuleType, team_id: int, *, others: bool = False) -> dict[str, list[str]]:
-    """Return the rows of a project in both stores by table, or those of all others, as sorted texts."""
+    """Return the rows of a project in both stores by table, or those of all others, as sorted texts.
+
+    Of a project every row that is stored, so that nothing of it hides; of others what they mean, for ClickHouse may at
+    any time merge away what a later version has replaced.
+    """
     return {name: sorted(rows) for name, rows in _rows(client, team_id, others=others) if rows}
 
 
@@ -206,7 +210,8 @@ def _rows(client: ModuleType, team_id: int, *, others: bool) -> Iterator[tuple[s
     outbox_drain()
     sign = "!=" if others else "="
     for table in TEAM_TABLES:
-        sql = f"SELECT toString(tuple(*)) FROM `{table}` WHERE team_id {sign} {team_id}"  # noqa: S608 own names
+        final = "FINAL" if others and _merges_rows(client, table) else ""
+        sql = f"SELECT toString(tuple(*)) FROM `{table}` {final} WHERE team_id {sign} {team_id}"  # noqa: S608 own names
         yield table, [row[0] for row in client.query(sql).rows]
     sign = "IS DISTINCT FROM" if others else "="
     with connection.cursor() as cursor:
@@ -224,6 +229,12 @@ def _rows(client: ModuleType, team_id: int, *, others: bool) -> Iterator[tuple[s
         line for entry in OutboxRows.objects.all() for line in zstandard.decompress(bytes(entry.payload)).splitlines()
     )
     yield "core_outboxrows", [line.decode() for line in lines if (orjson.loads(line)["team_id"] == team_id) != others]
+
+
+def _merges_rows(client: ModuleType, table: str) -> bool:
+    sql = "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+    ((engine,),) = client.query(sql, {"table": table}).rows
+    return str(engine) != "MergeTree"
 
 
 def tables_with(client: ModuleType, text: str) -> set[str]:

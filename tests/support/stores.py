@@ -36,11 +36,13 @@ def _database(worker: str) -> str:
 def _sweep() -> None:
     """Remove folders of earlier runs that were killed: nobody holds their lock any more."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if time.time() - folder.stat().st_mtime < SETTLED_SECONDS:
-            continue
-        with suppress(OSError), (folder / "run" / "lock").open("r+b") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+        # A run that ends now may take its folder away between any two of these steps.
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime < SETTLED_SECONDS:
+                continue
+            with (folder / "run" / "lock").open("r+b") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class StoresOfTheRun:
@@ -98,7 +100,7 @@ class StoresOfTheRun:
         )
         request.add_header("X-ClickHouse-User", urllib.parse.unquote(url.username or "default"))
         request.add_header("X-ClickHouse-Key", urllib.parse.unquote(url.password or ""))
-        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+        urllib.request.urlopen(request, timeout=120).close()  # noqa: S310
 
     def end(self) -> None:
         """Drop what this worker made; the main process also stops the stores and removes their folder."""

@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 
+from tests.support.contract import document
+
 type Limit = Callable[..., None]
 
 
 @pytest.fixture
 def limit(settings: Any, valkey: object) -> Limit:
     """Switch the limits on and say some of them; those not said let everything through."""
+    # The first answer that is checked would make it, for longer than some windows last.
+    document()
 
     def switch_on(**rates: str) -> None:
         settings.RATE_LIMIT_ENABLED = True

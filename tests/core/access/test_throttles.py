@@ -88,7 +88,8 @@ def test_who_waits_as_told_passes(cast: Cast, limit: Any) -> None:
     limit(burst="1/second")
     caller = cast.as_owner()
     assert caller.get(ME).status_code == 200
-    refused = caller.get(ME)
+    # On a busy machine a second may be over before the next request.
+    refused = next(found for _ in range(100) if (found := caller.get(ME)).status_code != 200)
     assert parsed(refused)["detail"] == "Request was throttled. Expected available in 1 second."
     assert refused.headers["Retry-After"] == "1"
     time.sleep(1)

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 from django.http import QueryDict
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rest_framework import serializers
 
@@ -68,6 +68,7 @@ def read(texts: dict[str, str | list[str]], filled: str = "") -> dict[str, Any]:
     return form_values(post(texts, filled), FIELDS)
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries(KINDS))
 def test_an_object_shown_and_sent_back_is_the_same_object(thing: dict[str, Any]) -> None:
     shown = with_object(FIELDS, thing)
@@ -78,6 +79,7 @@ def test_an_object_shown_and_sent_back_is_the_same_object(thing: dict[str, Any])
     assert read(sent, filled) == expected
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*KINDS, "other"]), st.text(max_size=40)), st.text(max_size=20))
 def test_no_text_fails(texts: dict[str, str], filled: str) -> None:
     assert set(read(dict(texts), filled)) <= {*KINDS, "other"}

@@ -87,9 +87,10 @@ def test_busy_hours_take_a_larger_part_of_the_calendar() -> None:
 
 def test_command_loads_a_thousand_persons_quickly(team: Team) -> None:
     out = StringIO()
-    started = time.monotonic()
+    # The time of this thread alone: others may keep the machine busy.
+    started = time.thread_time()
     call_command("load_demo", "--persons", "1000", "--days", "30", stdout=out)
-    assert time.monotonic() - started < 30
+    assert time.thread_time() - started < 30
     assert Person.unscoped.filter(team_id=team.id).count() == 1000
     assert "stored" in out.getvalue()
 

@@ -367,8 +367,9 @@ def committed_team(transactional_db: None) -> Team:
 
 def test_import_killed_in_the_middle_stores_every_event_once(committed_team: Team, tmp_path: Path) -> None:
     path = file_of(tmp_path / "a.jsonl", *(event(n) for n in range(3000)))
-    process = start(path, "--batch-size", "20")
-    until = time.monotonic() + 60
+    # So many batches that it is still at work when it is seen to be.
+    process = start(path, "--batch-size", "5")
+    until = time.monotonic() + 120
     while not ImportProgress.unscoped.filter(rows_done__gte=200).exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
@@ -391,7 +392,7 @@ def test_standard_input_is_read_and_known_by_uuid(committed_team: Team) -> None:
             process = start("-")
             assert process.stdin is not None
             shutil.copyfileobj(source, process.stdin)
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         assert f"4 rows read, {stored} stored, {4 - stored} repeated".encode() in out
     assert {row["team_id"] for row in rows("events")} == {committed_team.id}

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.capture.timestamps import Clock, event_time, parse_time, read_clock
@@ -103,6 +103,7 @@ def test_what_is_no_date_is_an_error(text: Any) -> None:
         parse_time(text)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=120), st.integers(), st.floats(), st.from_regex(r"[0-9 TZ:+./-]{1,30}\Z")))
 def test_any_value_gives_a_time_within_bounds(value: Any) -> None:
     moment, _ = event_time(clock=Clock(now=NOW), timestamp=value, offset=None, ignore_sent_at=False)

@@ -347,7 +347,7 @@ def test_nobody_is_removed_from_the_cohorts_of_another_team(api: Api, stranger: 
     assert members(made) == {ann.uuid}
 
 
-@override_settings(COHORT_REFRESH_EVERY_SECONDS=10)
+@override_settings(COHORT_REFRESH_EVERY_SECONDS=600)
 def test_nothing_is_calculated_before_it_is_due(api: Api) -> None:
     api.make()
     calculate()

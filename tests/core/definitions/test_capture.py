@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.definitions import services
@@ -159,7 +159,7 @@ def test_batches_with_the_same_new_keys_in_other_orders_do_not_deadlock() -> Non
 
     def run(number: int) -> None:
         try:
-            start.wait(10)
+            start.wait(60)
             for part in range(20):
                 keys = names[part * 10 : part * 10 + 10]
                 properties = dict.fromkeys(keys if number % 2 else reversed(keys), part)
@@ -180,11 +180,13 @@ def test_batches_with_the_same_new_keys_in_other_orders_do_not_deadlock() -> Non
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
+        assert not thread.is_alive()
     assert not failures
     assert len(defined(team)) == 200
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 3), st.dictionaries(st.sampled_from("abcdefgh"), st.just(1))), max_size=30))
 def test_known_names_are_bounded_and_forget_the_oldest_project(batches: list[tuple[int, dict[str, int]]]) -> None:
     known = Known(most=12)

@@ -73,7 +73,7 @@ def beat(line: str | None) -> "subprocess.CompletedProcess[str]":
         env={**environment, "DJANGO_SETTINGS_MODULE": "persons_api.settings"} | ({} if line is None else {NAME: line}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -16,6 +16,7 @@ from core.persons.models import Person
 from core.tenancy.models import Team
 from tests.core.http import problem
 from tests.core.idempotency.conftest import ingest, keyed_of
+from tests.support.at_once import wait_for_a_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +28,7 @@ def in_threads(jobs: list[Callable[[], HttpResponse]]) -> list[HttpResponse]:
 
     def run(job: Callable[[], HttpResponse]) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             answers.append(job())
         finally:
             connection.close()
@@ -70,24 +71,13 @@ def test_a_second_request_while_the_first_runs_is_told_to_wait(team: Team) -> No
         Person.objects.for_team(team.id).select_for_update().get(pk=person.pk)
         thread = threading.Thread(target=first)
         thread.start()
-        wait_for_a_waiter()
+        wait_for_a_lock(seconds=60)
         second = keyed("POST", path, body)
     thread.join(60)
     assert problem(second)[:3] == (409, "server_error", "idempotency_key_in_use")
     assert int(second.headers["Retry-After"]) >= 1
     assert answers[0].status_code == 200
     assert keyed("POST", path, body).headers["Idempotent-Replayed"] == "true"
-
-
-def wait_for_a_waiter() -> None:
-    deadline = threading.Event()
-    for _ in range(200):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone() != (0,):
-                return
-        deadline.wait(0.05)
-    pytest.fail("nobody waits")
 
 
 def test_no_effect_without_an_answer(team: Team) -> None:
@@ -160,8 +150,8 @@ def test_the_key_is_claimed_until_the_transaction_ends(team: Team) -> None:
             assert answer_find(asked) is None
             if inside:
                 thread.start()
-                thread.join(10)
+                thread.join(60)
         if not inside:
             thread.start()
-            thread.join(10)
+            thread.join(60)
     assert found == ["KeyInUseError", None]

@@ -1,11 +1,13 @@
 """Rows kept in Redis: what an entry depends on, and what happens without Redis."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import orjson
 import pytest
+import time_machine
 
 from core.actions.models import Action
 from core.actions.steps import steps_read
@@ -157,6 +159,12 @@ def test_the_steps_of_actions_count(project: InsightProject, team: Team) -> None
 
 
 class TestOverHTTP:
+    @pytest.fixture(autouse=True)
+    def early_in_an_hour(self) -> Iterator[None]:
+        """What is kept is kept for the rest of the hour at most."""
+        with time_machine.travel(datetime.now(UTC).replace(minute=5), tick=True):
+            yield
+
     def test_a_change_of_owners_is_seen_at_once(self, api: Api, capture: Capture) -> None:
         capture("ann", "view", timestamp=NOON)
         capture("phone", "view", timestamp=NOON)

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import time_machine
 
 from core.outbox.services import outbox_drain
 from tests.core.capture.helpers import assert_accepted, post
@@ -320,9 +321,11 @@ class TestRecordings:
 def test_a_path_asked_for_again_is_kept(api: Api, capture: Capture, valkey: object) -> None:
     journey(capture, "ann", "a", "b", every=MINUTE)
     params = {"path_end_key": "2_b", "date_from": "2024-05-01", "date_to": "2024-05-31"}
-    first = asked(api, PATH, path_end_key="2_b", refresh="")
-    assert first.json()["is_cached"] is False
-    again = api.get(PATH, **params)
+    # It is kept for the rest of the hour at most.
+    with time_machine.travel(datetime.now(UTC).replace(minute=5), tick=True):
+        first = asked(api, PATH, path_end_key="2_b", refresh="")
+        assert first.json()["is_cached"] is False
+        again = api.get(PATH, **params)
     assert (who(again), again.json()["is_cached"]) == ("ann", True)
     other = api.get(PATH, **{**params, "path_end_key": "1_a"})
     assert (who(other), other.json()["is_cached"]) == ("ann", False)

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 
 from core.outbox.services import outbox_drain
 from core.tenancy.models import Team
@@ -74,11 +75,13 @@ def test_the_answer(api: Api, capture: Capture) -> None:
 
 
 def test_by_default_page_views_of_the_last_eleven_days(api: Api, capture: Capture) -> None:
-    now = datetime.now(UTC)
-    for back in (10, 9, 0):
-        capture("ann", "$pageview", timestamp=now - DAY * back)
-    capture("ben", "$pageview", timestamp=now - DAY * 11)
-    assert rows(asked(api)) == [("ann", [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1])]
+    # Today is another day after midnight.
+    now = datetime.now(UTC).replace(hour=12)
+    with time_machine.travel(now, tick=True):
+        for back in (10, 9, 0):
+            capture("ann", "$pageview", timestamp=now - DAY * back)
+        capture("ben", "$pageview", timestamp=now - DAY * 11)
+        assert rows(asked(api)) == [("ann", [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1])]
 
 
 def test_one_returns_in_later_periods_only(api: Api, capture: Capture) -> None:

@@ -189,6 +189,7 @@ def receipt_tells_what_went(owner: Caller, acme: str, project_id: int, clickhous
     assert all(counts["remaining"] == 0 for counts in receipt["tables"].values())
 
 
+@pytest.mark.usefixtures("clickhouse")
 def test_the_end_of_an_organization(mia: Browser, acme: str, lee: Browser) -> None:
     owner, member = new_key(mia), new_key(lee)
     token = done(owner.get("/api/projects/@current/"))["api_token"]

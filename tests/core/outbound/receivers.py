@@ -46,7 +46,7 @@ class Receiver:
             with suppress(OSError):
                 accepted.shutdown(socket.SHUT_RDWR)
         for thread in list(self.threads):
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
     def _start(self, work: Callable[..., None], *args: object) -> None:

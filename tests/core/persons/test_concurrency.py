@@ -33,7 +33,7 @@ def at_once(jobs: Sequence[Callable[[], None]]) -> None:
 
     def run(job: Callable[[], None]) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             job()
         except BaseException as error:  # noqa: BLE001 raised again below
             errors.append(error)
@@ -44,9 +44,10 @@ def at_once(jobs: Sequence[Callable[[], None]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     if errors:
         raise errors[0]
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_sets_of_different_keys_all_survive() -> None:

@@ -47,12 +47,14 @@ def walk(api: Api, url: str | None, link: str = "next") -> Iterator[dict[str, An
         url = body[link]
 
 
+@settings(deadline=None)
 @given(place=PLACES, backward=st.booleans())
 def test_a_cursor_is_read_as_it_was_written(place: Place, *, backward: bool) -> None:
     cursor = Cursor(place, backward=backward)
     assert Cursor.read(cursor.text()) == cursor
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | PLACES.map(lambda place: Cursor(place).text()[:-1] + "!"))
 def test_nothing_else_is_a_cursor(text: str) -> None:
     with pytest.raises(CursorError):
@@ -179,7 +181,7 @@ class Churn:
     def __exit__(self, *_: object) -> None:
         self.stop.set()
         for thread in self.threads:
-            thread.join(30)
+            thread.join(120)
 
     def _run(self, number: int) -> None:
         random, mine = Random(number), list[str]()  # noqa: S311 only an order
@@ -217,11 +219,16 @@ def test_who_is_there_throughout_is_seen_exactly_once_while_others_come_and_go(
     staying = {
         str(person.uuid) for person in make_persons(team, [n % 10 for n in range(150)], properties={"plan": "pro"})
     }
+    disturbed = 0
     with Churn(team, 8) as churn:
-        for _ in range(3):
+        # A walk may be over before the threads have their connections.
+        for _ in range(50):
             before = churn.changes
             seen = [item["id"] for body in walk(api, api.url(f"?limit=7{query}")) for item in body["results"]]
             assert len(seen) == len(set(seen))
             assert staying <= set(seen)
-            assert churn.changes > before
+            disturbed += churn.changes > before
+            if disturbed == 3 or churn.errors:
+                break
     assert not churn.errors
+    assert disturbed == 3

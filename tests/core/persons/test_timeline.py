@@ -1,10 +1,11 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import orjson
 import pytest
+import time_machine
 from django.test import override_settings
 
 from core.outbox.services import outbox_drain
@@ -97,8 +98,16 @@ def test_the_window_is_inclusive_to_the_microsecond(api: Api, capture: Callable[
     assert [count for _, _, count in points(timeline(api, person, **MAY))] == [2]
 
 
-def test_the_last_seven_days_unless_told(api: Api, capture: Callable[..., Person]) -> None:
-    now = datetime.now(UTC)
+@pytest.fixture
+def noon() -> Iterator[datetime]:
+    """That of today, from which on the clock goes: midnight, after which it would be another day, is far."""
+    at = datetime.now(UTC).replace(hour=12)
+    with time_machine.travel(at, tick=True):
+        yield at
+
+
+def test_the_last_seven_days_unless_told(noon: datetime, api: Api, capture: Callable[..., Person]) -> None:
+    now = noon
     capture("ann", timestamp=now - timedelta(days=9))
     person = capture("ann", timestamp=now - timedelta(days=5))
     body = timeline(api, person).json()

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -139,9 +139,13 @@ def aged(config: PluginConfig, hours: float) -> None:
     found.update(captured_at=timezone.now() - timedelta(hours=hours))
 
 
-def pause(config: PluginConfig) -> float:
-    """Return the seconds until the destination is due."""
-    return (destination(config).next_attempt_at - timezone.now()).total_seconds()
+def paused(config: PluginConfig, since: datetime, least: float, most: float) -> bool:
+    """Whether the destination rests for a time within these seconds, which began between `since` and now.
+
+    However long the attempt took, and the way from it to here.
+    """
+    due = destination(config).next_attempt_at
+    return since + timedelta(seconds=least) <= due <= timezone.now() + timedelta(seconds=most)
 
 
 def counts(config: PluginConfig) -> tuple[int, int, int]:

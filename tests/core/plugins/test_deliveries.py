@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from cryptography.fernet import Fernet
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -34,7 +35,7 @@ from tests.core.plugins.delivering import (
     inline_plugin,
     lines,
     make_destination,
-    pause,
+    paused,
     queue,
     received,
     sync,
@@ -46,10 +47,12 @@ pytestmark = pytest.mark.usefixtures("told")
 
 
 @pytest.fixture
-def told(settings: Any, db: None) -> Iterator[None]:
+def told(settings: Any, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.PLUGIN_HANDLERS = [TOLD]
     # Long enough that no test waits for it, and no pause ends meanwhile.
     settings.PLUGIN_RETRY_SECONDS = 60
+    # A turn that ends early where the machine is slow has other lines, counts and connections.
+    monkeypatch.setattr("core.plugins.deliveries.working.TURN_SECONDS", 600.0)
     ToldHandler.forget()
     yield
     ToldHandler.forget()
@@ -78,7 +81,7 @@ def answers(results: dict[str, Result | list[Result]]) -> None:
 def until_idle(config: Any, turns: int = 100) -> None:
     """Deliver, ending every pause."""
     for _ in range(turns):
-        deliver(seconds=5)
+        deliver(seconds=30)
         if not queue(config):
             return
         due_now(config)
@@ -98,7 +101,7 @@ def test_captured_events_reach_the_handler_whole_and_in_their_order(team: Team) 
     }
     second = {"event": "clicked", "distinct_id": "ann", "properties": {"$set": {"email": "new@example.org"}, "n": 1.5}}
     assert_accepted(post("/batch/", batch_of(team, first, second)))
-    assert deliver(seconds=5) is False
+    assert deliver(seconds=30) is False
     sent, other = ToldHandler.events
     assert set(sent) == {
         "uuid", "event", "distinct_id", "team_id", "timestamp", "properties", "elements_chain", "person",
@@ -118,7 +121,7 @@ def test_captured_events_reach_the_handler_whole_and_in_their_order(team: Team) 
 def test_an_event_without_person_processing_has_no_person(team: Team) -> None:
     make_destination(team)
     capture(team, "anonymous", properties={"$process_person_profile": False})
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert [event["person"] for event in ToldHandler.events] == [None]
 
 
@@ -130,7 +133,7 @@ def test_any_text_is_queued_as_it_is_stored(team: Team) -> None:
     assert_accepted(
         post("/batch/", body + b'"properties": {"k\\u0000": "\\ud83d", "n": 1e400, "q": "\\"\\\\u0000"}}]}')
     )
-    deliver(seconds=5)
+    deliver(seconds=30)
     (event,) = ToldHandler.events
     assert (event["event"], event["distinct_id"]) == ("a��b", '"\\ä')
     assert {key: event["properties"][key] for key in ("k�", "q")} == {"k�": "�", "q": '"\\u0000'}
@@ -158,7 +161,7 @@ def test_every_destination_of_the_team_gets_every_event_and_no_other_does(team: 
     stranger = make_destination(make_team())
     off = make_destination(team, enabled=False)
     capture(team, "one", "two")
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert received(first) == received(second) == ["one", "two"]
     assert received(stranger) == received(off) == []
     assert not PluginDelivery.unscoped.exists()
@@ -176,7 +179,7 @@ def test_ten_thousand_events_of_one_batch_keep_their_order(team: Team) -> None:
     configs = [make_destination(team, together=500), make_destination(team, together=500)]
     names = [f"e{number}" for number in range(10_000)]
     capture(team, *names)
-    while deliver(seconds=5):
+    while deliver(seconds=30):
         pass
     for config in configs:
         assert received(config) == names
@@ -194,11 +197,11 @@ def test_what_waits_for_a_config_that_is_switched_off_goes_on_when_it_is_switche
     capture(team, "one")
     sync(config, enabled=False)
     capture(team, "two")
-    assert deliver(seconds=5) is False
+    assert deliver(seconds=30) is False
     assert (received(), queue(config)) == ([], ["one"])
     sync(config, enabled=True)
     capture(team, "three")
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert received() == ["one", "three"]
     sync(config, deleted=True)
     capture(team, "four")
@@ -209,20 +212,22 @@ def test_a_failure_is_tried_again_before_anything_after_it(team: Team) -> None:
     config = make_destination(team)
     answers({"two": [RETRY, RETRY]})
     capture(team, "one", "two", "three")
-    assert deliver(seconds=5) is False
+    begun = timezone.now()
+    assert deliver(seconds=30) is False
     assert (received(), queue(config)) == (["one"], ["two", "three"])
     state = destination(config)
     assert (state.attempts, state.last_error) == (1, RETRY.detail)
     assert state.failing_since is not None
     assert state.last_delivered_at is not None
-    assert 44 < pause(config) <= 60
+    assert paused(config, begun, 45, 60)
     due_now(config)
-    deliver(seconds=5)
+    begun = timezone.now()
+    deliver(seconds=30)
     again = destination(config)
     assert (again.attempts, again.failing_since) == (2, state.failing_since)
-    assert 89 < pause(config) <= 120
+    assert paused(config, begun, 90, 120)
     due_now(config)
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert received() == ["one", "two", "three"]
     state = destination(config)
     assert (state.attempts, state.failing_since, state.last_error) == (0, None, "")
@@ -238,19 +243,20 @@ def test_a_short_pause_is_waited_for(team: Team, settings: Any) -> None:
     make_destination(team)
     answers({"one": [RETRY]})
     capture(team, "one")
-    assert deliver(seconds=5) is False
+    assert deliver(seconds=30) is False
     assert received() == ["one"]
 
 
 @pytest.mark.parametrize(
-    ("asked", "least", "most"), [(120, 119, 120), (0, 44, 60), (86_400, 3_599, 3_600), (float("nan"), 44, 60)]
+    ("asked", "least", "most"), [(120, 120, 120), (0, 45, 60), (86_400, 3_600, 3_600), (float("nan"), 45, 60)]
 )
 def test_the_pause_that_a_receiver_asks_for_is_kept(team: Team, asked: float, least: float, most: float) -> None:
     config = make_destination(team)
     answers({"one": Result(Outcome.RETRY, "Busy.", asked)})
     capture(team, "one")
-    deliver(seconds=5)
-    assert least < pause(config) <= most
+    begun = timezone.now()
+    deliver(seconds=30)
+    assert paused(config, begun, least, most)
 
 
 def test_pauses_double_up_to_the_longest(team: Team, settings: Any) -> None:
@@ -260,8 +266,9 @@ def test_pauses_double_up_to_the_longest(team: Team, settings: Any) -> None:
     answers({"one": RETRY})
     capture(team, "one")
     PluginDestination.objects.for_team(team.id).update(attempts=90)
-    deliver(seconds=5)
-    assert 224 < pause(config) <= 300
+    begun = timezone.now()
+    deliver(seconds=30)
+    assert paused(config, begun, 225, 300)
 
 
 def test_after_the_last_attempt_an_event_is_given_up_and_the_others_go_on(team: Team, settings: Any) -> None:
@@ -281,7 +288,7 @@ def test_what_is_refused_is_given_up_at_once(team: Team) -> None:
     config = make_destination(team)
     answers({"two": REFUSED})
     capture(team, "one", "two", "three")
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert received() == ["one", "three"]
     assert dead(config) == {"two": (1, "Refused: The receiver does not want it.")}
     assert counts(config) == (2, 1, 1)
@@ -294,7 +301,7 @@ def test_a_batch_that_is_refused_is_tried_event_by_event(team: Team) -> None:
     config = make_destination(team, together=3)
     answers({"two": REFUSED})
     capture(team, "one", "two", "three", "four", "five")
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert tried() == [["one", "two", "three"], ["one"], ["two"], ["three"], ["four", "five"]]
     assert received() == ["one", "three", "four", "five"]
     assert list(dead(config)) == ["two"]
@@ -339,7 +346,7 @@ def test_a_receiver_that_is_away_for_long_takes_all_events_past_their_age_with_i
     PluginDestination.objects.for_team(team.id).update(
         attempts=1, failing_since=timezone.now() - timedelta(hours=2), next_attempt_at=timezone.now()
     )
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert tried() == [["one"]]
     assert list(dead(config)) == ["one", "two", "three"]
     assert queue(config) == ["young"]
@@ -359,7 +366,7 @@ def test_what_a_handler_raises_is_a_failure_whose_text_is_shown_nowhere(
 
     ToldHandler.answer = staticmethod(fail)
     capture(team, "one")
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert queue(config) == ["one"]
     assert destination(config).last_error == "The handler failed: KeyError."
     assert "The handler failed: KeyError." in lines(config)[0][2]
@@ -376,13 +383,14 @@ def test_a_config_that_the_handler_refuses_waits_for_a_better_one(team: Team, mo
 
     config = make_destination(team)
     capture(team, "one")
+    begun = timezone.now()
     with monkeypatch.context() as patched:
         patched.setattr(ToldHandler, "connect", refuse)
-        deliver(seconds=5)
+        deliver(seconds=30)
     assert destination(config).last_error == "The config cannot be used: It is none."
-    assert pause(config) > 40
+    assert paused(config, begun, 45, 60)
     sync(config, name="mended")
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert received() == ["one"]
 
 
@@ -392,17 +400,17 @@ def test_a_config_under_a_lost_key_and_a_handler_that_is_gone_are_failures(team:
     capture(team, "one")
     kept = settings.ENCRYPTION_KEYS
     settings.ENCRYPTION_KEYS = []
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert "encrypted under a key" in destination(config).last_error
     settings.ENCRYPTION_KEYS = kept
     settings.PLUGIN_HANDLERS = []
     due_now(config)
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert "no handler" in destination(config).last_error
     assert queue(config) == ["one"]
     settings.PLUGIN_HANDLERS = [TOLD]
     due_now(config)
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert received() == ["one"]
 
 
@@ -411,10 +419,11 @@ def test_a_defect_of_one_destination_does_not_stop_the_others(team: Team) -> Non
     whole = make_destination(team)
     capture(team, "one")
     PluginDelivery.objects.for_team(team.id).filter(plugin_config_id=broken.pk).update(payload="{")
-    deliver(seconds=5)
+    begun = timezone.now()
+    deliver(seconds=30)
     assert received(whole) == ["one"]
     assert queue(broken) == ["one"]
-    assert pause(broken) > 50
+    assert paused(broken, begun, 60, 60)
 
 
 def test_lines_of_a_turn_are_bounded(team: Team) -> None:
@@ -426,7 +435,7 @@ def test_lines_of_a_turn_are_bounded(team: Team) -> None:
 
     ToldHandler.answer = staticmethod(refuse)
     capture(team, *[f"e{number}" for number in range(150)])
-    deliver(seconds=5)
+    deliver(seconds=30)
     told = lines(config)
     assert [told.count(("CONSOLE", "INFO", "trying")), len(told)] == [100, 201]
     assert told[-1] == ("SYSTEM", "WARN", "100 more lines are left out.")
@@ -442,7 +451,8 @@ def test_rates_are_of_events_of_the_last_day(team: Team) -> None:
     assert delivery_rates(team_id=team.id, plugin_config_ids=ids) == {config.pk: 3 / 5}
     assert delivery_rates(team_id=make_team().id, plugin_config_ids=ids) == {}
     assert delivery_rates(team_id=team.id, plugin_config_ids=[]) == {}
-    PluginDeliveryCount.objects.for_team(team.id).update(bucket=timezone.now() - timedelta(hours=25))
+    # There are two of them where a bucket ended meanwhile.
+    PluginDeliveryCount.objects.for_team(team.id).update(bucket=F("bucket") - timedelta(hours=25))
     assert delivery_rates(team_id=team.id, plugin_config_ids=ids) == {}
 
 
@@ -455,7 +465,7 @@ def test_dead_letters_are_delivered_again_oldest_first(team: Team) -> None:
     assert dead_letters_redeliver(team_id=team.id, plugin_config_id=config.pk, limit=2) == 2
     capture(team, "four", "five")
     ToldHandler.forget()
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert received(config) == ["one", "two", "four", "five"]
     assert (list(dead(config)), list(dead(other))) == (["three"], ["one", "two", "three"])
     assert dead_letters_redeliver(team_id=make_team().id, plugin_config_id=config.pk, limit=2) == 0
@@ -467,7 +477,7 @@ def test_prune_forgets_what_is_past_its_age(team: Team, settings: Any) -> None:
     answers({"dead": REFUSED, "fresh": REFUSED, "waits": RETRY})
     capture(team, "dead", "fresh", "waits")
     sync(off, enabled=False)
-    deliver(seconds=5)
+    deliver(seconds=30)
     letters = PluginDelivery.objects.for_team(team.id)
     letters.filter(event="dead", plugin_config_id=config.pk).update(dead_at=timezone.now() - timedelta(days=31))
     letters.filter(event="waits").update(captured_at=timezone.now() - timedelta(days=34))
@@ -488,7 +498,7 @@ def test_an_uninstall_forgets_everything_of_its_configs_and_nothing_else(team: T
     gone, stays = make_destination(team), make_destination(team)
     answers({"no": REFUSED})
     capture(team, "no")
-    deliver(seconds=5)
+    deliver(seconds=30)
     capture(team, "yes")
     deliveries_forget(team_id=team.id, plugin_config_ids=[gone.pk])
     capture(team, "later")
@@ -502,7 +512,7 @@ def test_nothing_of_a_deleted_project_is_delivered(team: Team) -> None:
     make_destination(team)
     capture(team, "one")
     Team.objects.filter(id=team.id).update(deleted_at=timezone.now())
-    assert deliver(seconds=5) is False
+    assert deliver(seconds=30) is False
     assert received() == []
 
 
@@ -510,14 +520,14 @@ def test_destinations_take_turns(team: Team, monkeypatch: Any) -> None:
     monkeypatch.setattr("core.plugins.deliveries.working.TURN_SECONDS", 0.0)
     first, second = make_destination(team), make_destination(team)
     capture(team, "one", "two", "three")
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert [config_id for config_id, *_ in ToldHandler.attempts] == [first.pk, second.pk] * 3
 
 
 def test_large_events_go_in_smaller_batches(team: Team) -> None:
     config = make_destination(team, together=10)
     capture(team, *"abcde", properties={"blob": "x" * 900_000})
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert tried() == [list("abcd"), ["e"]]
     assert counts(config)[0] == 5
 
@@ -532,7 +542,7 @@ def test_the_plugin_handler_of_a_config_gets_its_values_decrypted(team: Team) ->
     ToldHandler.answer = staticmethod(note)
     config = make_destination(team, token="s3cr3t")
     capture(team, "one", "two")
-    deliver(seconds=5)
+    deliver(seconds=30)
     assert seen == [(team.id, inline_plugin().pk, config.pk, {"token": "s3cr3t"})] * 2
     assert ToldHandler.connects == 1
 
@@ -543,7 +553,7 @@ def test_reading_the_head_of_a_queue_does_not_sort_the_queue(team: Team) -> None
     # Of a table that it takes for empty, the planner finds any index good enough.
     connection.cursor().execute("ANALYZE core_plugindelivery")
     with CaptureQueriesContext(connection) as counted:
-        deliver(seconds=0.001)
+        deliver(seconds=30)
     (read,) = [query["sql"] for query in counted if query["sql"].strip().startswith("WITH oldest")][:1]
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN {read}")

@@ -59,6 +59,8 @@ def test_a_receiver_that_fails_a_third_of_the_time_and_restarts_gets_every_event
         while len(first.taken) < 100:
             deliver(seconds=0.2)
         port = first.port
+    # Without it the time could be up before a pause of that moment is.
+    due_now(config)
     deliver(seconds=0.1)
     assert destination(config).attempts > 0
     assert destination(config).last_error == "The connection was refused."

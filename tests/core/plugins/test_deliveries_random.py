@@ -81,7 +81,7 @@ def flat() -> set[str]:
 
 
 @given(attempts=st.integers(1, 10_000), asked=st.none() | st.floats())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_pause_is_never_longer_or_shorter_than_promised(settings: Any, attempts: int, asked: float | None) -> None:
     settings.PLUGIN_RETRY_SECONDS, settings.PLUGIN_RETRY_LONGEST_SECONDS = 0.5, 900
     pause = pause_seconds(attempts, asked)

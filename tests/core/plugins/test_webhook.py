@@ -35,8 +35,14 @@ KEY = b"0123456789abcdefghijklmn"
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
 
 
+class Patient(WebhookHandler):
+    """Waits for an answer that comes, however slow the machine is."""
+
+    seconds = 120
+
+
 class Quick(WebhookHandler):
-    """Waits less."""
+    """Waits less, for what does not come in time."""
 
     seconds = 0.5
 
@@ -69,9 +75,9 @@ def context_for(config: Mapping[str, Any], **changes: Any) -> HandlerContext:
 
 
 @contextmanager
-def sender_to(receiver: Receiver, **config: Any) -> Iterator[Sender]:
+def sender_to(receiver: Receiver, handler: type[WebhookHandler] = Patient, /, **config: Any) -> Iterator[Sender]:
     config = {"url": f"http://127.0.0.1:{receiver.port}/hook?key=1", **config}
-    with Quick().connect(context_for(config)) as sender:
+    with handler().connect(context_for(config)) as sender:
         yield sender
 
 
@@ -92,7 +98,7 @@ def test_one_event() -> None:
     assert orjson.loads(body) == event
     assert (headers["content-type"], headers["user-agent"]) == ("application/json", "persons-api")
     assert headers["webhook-id"] == event["uuid"]
-    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 10
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
     assert "webhook-signature" not in headers
 
 
@@ -162,7 +168,7 @@ def test_a_receiver_that_is_too_slow_for_a_large_batch() -> None:
             accepted.sendall(answer(200))
 
     events = [made_event(properties={"text": "x" * 3_000_000}) for _ in range(5)]
-    with Receiver(script) as receiver, sender_to(receiver, batch_size=500) as sender:
+    with Receiver(script) as receiver, sender_to(receiver, Quick, batch_size=500) as sender:
         result = sender.send(events)
     assert (result.outcome, len(receiver.requests) < 5) == (Outcome.RETRY, True)
 
@@ -206,13 +212,13 @@ def test_retry_after_as_a_date() -> None:
     with Receiver(answering(*said)) as receiver, sender_to(receiver) as sender:
         after = sender.send([made_event()]).retry_after
         assert after is not None
-        assert 290 < after <= 300
+        assert 240 < after <= 300
         assert sender.send([made_event()]).retry_after == 0
 
 
 def test_a_receiver_that_hangs_breaks_or_is_away() -> None:
     drip = dripping(b"HTTP/1.1 200 OK\r\n", b"X: 1\r\n")
-    with Receiver(drip) as receiver, sender_to(receiver) as sender:
+    with Receiver(drip) as receiver, sender_to(receiver, Quick) as sender:
         result = sender.send([made_event()])
     assert result == Result(Outcome.RETRY, "There was no whole answer within 0.5 seconds.")
     with Receiver(answering(b"nonsense\r\n\r\n")) as receiver, sender_to(receiver) as sender:
@@ -315,7 +321,7 @@ def test_a_config_that_is_not_ready_does_not_connect() -> None:
 def _job(script: Callable[..., None], **config: Any) -> tuple[str, Receiver]:
     with Receiver(script) as receiver:
         config = {"url": f"http://127.0.0.1:{receiver.port}/", **config}
-        return Quick().run_job("send_test_event", {}, context_for(config)), receiver
+        return Patient().run_job("send_test_event", {}, context_for(config)), receiver
 
 
 def test_the_job_that_sends_a_test_event() -> None:

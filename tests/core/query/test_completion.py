@@ -1,6 +1,6 @@
 """What may stand at a place of an unfinished text: the algorithm alone, on texts with a bar at the place."""
 
-from time import process_time
+from time import thread_time
 
 import pytest
 from hypothesis import given, settings
@@ -162,6 +162,7 @@ def test_any_pieces_of_hogql_are_answered(pieces: list[str], data: st.DataObject
 
 
 @given(st.text(max_size=60))
+@settings(deadline=None)
 def test_tokens_cover_all_but_spaces(text: str) -> None:
     found = list(tokens(text))
     assert "".join(text.split()) == "".join("".join(one.text.split()) for one in found)
@@ -169,24 +170,29 @@ def test_tokens_cover_all_but_spaces(text: str) -> None:
 
 
 @given(st.text(min_size=1))
+@settings(deadline=None)
 def test_quoted_names_mean_themselves(name: str) -> None:
     assert unquoted(quoted(name)) == name
 
 
 def seconds_of(text: str) -> float:
-    """Return the least CPU time of three, which other work and collections of garbage do not lengthen."""
-    place, took = place_of(text, len(text), len(text)), []
-    for _ in range(3):
-        began = process_time()
-        SUGGESTER.suggest(place)
-        took.append(process_time() - began)
-    return min(took)
+    """Return the CPU time of this thread."""
+    place = place_of(text, len(text), len(text))
+    began = thread_time()
+    SUGGESTER.suggest(place)
+    return thread_time() - began
 
 
 @pytest.mark.parametrize(
     ("head", "piece"), [("", "("), ("select ", "a,"), ("", "'"), ("", "with a as ("), ("", "["), ("", "x.")]
 )
 def test_time_grows_with_the_length_of_the_text(head: str, piece: str) -> None:
-    short, long = (seconds_of(head + piece * pieces) for pieces in (1_000, 8_000))
-    # Work with the square of the length would take 64 times as long, less what is the same for all texts.
-    assert long < 24 * short
+    # Others on the same CPU make either slower for a while, but not each time: in turns, and only the least counts.
+    short, long = [], []
+    for turn in range(40):
+        short.append(seconds_of(head + piece * 1_000))
+        long.append(seconds_of(head + piece * 8_000))
+        # Work with the square of the length would take 64 times as long, less what is the same for all texts.
+        if turn >= 4 and min(long) < 24 * min(short):
+            return
+    pytest.fail(f"{min(long)} for {min(short)}")

@@ -113,7 +113,7 @@ def test_a_member_removed_at_the_same_moment_gets_no_role(roles: Roles, cast: Ca
     with transaction.atomic():
         member = OrganizationMembership.objects.select_for_update().get(user=cast.member)
         asked = in_thread(pool, lambda: add(roles, role["id"], {"user_uuid": str(cast.member.uuid)}))
-        wait_for_a_lock()
+        wait_for_a_lock(seconds=60)
         memberships_end(author=Author(cast.organization.pk, cast.owner.pk), organization_member_id=member.id)
         member.delete()
     assert problem(asked.result(timeout=60)) == NO_USER
@@ -136,7 +136,7 @@ def test_who_is_removed_right_after_getting_a_role_leaves_it(
     with transaction.atomic():
         made = add(roles, role.id, {"user_uuid": str(cast.member.uuid)})
         removed = in_thread(pool, remove)
-        wait_for_a_lock()
+        wait_for_a_lock(seconds=60)
     removed.result(timeout=60)
     assert made.status_code == 201
     assert not RoleMembership.objects.exists()
@@ -153,7 +153,7 @@ def test_nothing_is_made_in_an_organization_that_is_being_deleted(
     with transaction.atomic():
         organization_lock(cast.organization.pk, no_key=False)
         asked = in_thread(pool, lambda: roles.send("POST", *parts, body=body))
-        wait_for_a_lock()
+        wait_for_a_lock(seconds=60)
         organization_delete(author=OrganizationAuthor(cast.organization.pk, cast.owner.pk))
     assert problem(asked.result(timeout=60)) == GONE
     assert Role.objects.count() == 1
@@ -166,7 +166,7 @@ def test_a_role_deleted_while_it_becomes_the_default(roles: Roles, cast: Cast, p
     with transaction.atomic():
         organization = Organization.objects.select_for_update(no_key=True).get(id=cast.organization.pk)
         deleted = in_thread(pool, lambda: roles.send("DELETE", role["id"]))
-        wait_for_a_lock()
+        wait_for_a_lock(seconds=60)
         organization.default_role_id = role["id"]
         organization.save()
     assert deleted.result(timeout=60).status_code == 204

@@ -36,7 +36,7 @@ def test_dead_connection_is_replaced_once() -> None:
         dbname=settings["NAME"], user=settings["USER"], host=settings["HOST"], port=settings["PORT"] or None,
         password=settings["PASSWORD"] or None, autocommit=True,
     ) as other:  # fmt: skip
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        other.execute("SELECT pg_terminate_backend(%s, 60000)", [pid])
     (new_pid,) = fetch_row("SELECT pg_backend_pid()") or (0,)
     assert new_pid != pid
 

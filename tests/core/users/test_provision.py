@@ -89,7 +89,7 @@ def test_key_can_be_narrowed() -> None:
         {"scopes": "person:fly"},
         {"scopes": ""},
         {"scoped_teams": "x"},
-        {"scoped_teams": "99999"},
+        {"scoped_teams": "999999999"},
         {"scoped_organizations": "nonsense"},
         {"email": "nobody"},
         {"label": ""},

@@ -299,6 +299,7 @@ def test_order_is_parsed_to_the_same_tree(node: ast.OrderExpr) -> None:
     assert parse_order_expr(print_hogql(node)) == node
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_any_text_and_name_come_back(text: str) -> None:
     assert parse_expr(print_string(text)) == ast.Constant(text)

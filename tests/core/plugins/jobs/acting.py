@@ -38,5 +38,5 @@ class ActingHandler(PluginHandler):
     def run_job(self, job: str, payload: Mapping[str, Any], context: HandlerContext) -> str:
         if job == "wait" and (path := os.environ.get("PLUGIN_TEST_FILE")):
             Path(path).write_text(str(os.getpid()))
-            time.sleep(60)
+            time.sleep(600)
         return ActingHandler.acts(payload, context)

@@ -43,6 +43,8 @@ class World:
 @pytest.fixture
 def world(cast: Cast, settings: Any) -> World:
     settings.PLUGIN_HANDLERS = ["core.plugins.handlers.webhook.WebhookHandler", PATH]
+    # So long that no pause ends before a test has looked at the job that rests.
+    settings.PLUGIN_RETRY_SECONDS = 60
     inline_plugins_sync()
     plugin = Plugin.objects.get(url="inline://acting")
     return World(cast, plugin, make_plugin_config(cast.team, plugin, config={"token": "t0ken"}))

@@ -255,9 +255,10 @@ def half_a_year(clickhouse: ModuleType) -> int:
             number % 10), '"}}'), toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + toIntervalSecond(number * 77),
             7, concat('d', toString(number % 5000)), now64(6), toUUID('00000000-0000-0000-0000-000000000001'), now64(6),
             '{{}}', 'full', 0
-        FROM numbers({ROWS})"""
+        FROM numbers({ROWS})""",
+        seconds=200,
     )
-    clickhouse.command("OPTIMIZE TABLE events FINAL")
+    clickhouse.command("OPTIMIZE TABLE events FINAL", seconds=200)
     return 7
 
 

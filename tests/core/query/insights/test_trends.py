@@ -1,9 +1,10 @@
 """TrendsQuery over HTTP: shapes, formulas, compared ranges, breakdowns of all kinds, and what is refused."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from tests.core.cohorts.conftest import calculate
 from tests.core.insights.asking import Capture, configure
@@ -296,6 +297,12 @@ def test_sampling(api: Api, capture: Capture) -> None:
 def test_all_of_time_and_the_default_dates(api: Api, capture: Capture) -> None:
     (item,) = trends(api, dateRange={"date_from": "all", "date_to": "2024-05-03"}, interval="month")
     assert (item["days"], item["data"]) == (["2024-05-01"], [6])
+    # Not about midnight.
+    with time_machine.travel(datetime.now(UTC).replace(hour=12), tick=True):
+        by_default(api, capture)
+
+
+def by_default(api: Api, capture: Capture) -> None:
     capture("now", "order")
     (item,) = answer(api, "TrendsQuery", series=series("order"))["results"]
     assert (len(item["days"]), item["data"][-1]) == (8, 1)

@@ -15,6 +15,7 @@ import pytest
 from events.hogql.errors import HogQLBusyError, HogQLSyntaxError
 from events.hogql.parser import parse_select
 from events.hogql.parser.pool import Pool
+from tests.support.processes import alive
 
 SLOW = {
     "10,000 characters": "select " + " and ".join(["a = 'x'"] * 834),
@@ -32,18 +33,19 @@ def pool() -> Iterator[Pool]:
     pool.close()
 
 
-def parsed(pool: Pool, text: str, seconds: float = 5.0) -> bytes:
+def parsed(pool: Pool, text: str, seconds: float = 60.0) -> bytes:
     return pool.parse("select", text, time.monotonic() + seconds)
 
 
 @pytest.mark.parametrize("name", SLOW)
 def test_slow_text_is_done_or_refused_in_a_second_while_others_go_on(name: str) -> None:
     parse_select("select 1")
-    done, others = threading.Event(), []
+    done, begun, others = threading.Event(), threading.Event(), []
 
     def other_queries() -> None:
         while not done.is_set():
             others.append(parse_select("select event, count() from events group by event"))
+            begun.set()
 
     def measured() -> tuple[float, BaseException | None]:
         used = time.thread_time()
@@ -55,19 +57,22 @@ def test_slow_text_is_done_or_refused_in_a_second_while_others_go_on(name: str) 
 
     thread = threading.Thread(target=other_queries)
     thread.start()
-    start = time.perf_counter()
     try:
+        assert begun.wait(60)
+        before, start = len(others), time.perf_counter()
         with ThreadPoolExecutor(1) as executor:
-            used, error = executor.submit(measured).result(10)
+            used, error = executor.submit(measured).result(60)
         took = time.perf_counter() - start
+        meanwhile = len(others) - before
     finally:
         done.set()
         thread.join()
     # Starting a worker on a busy machine comes on top.
-    assert took < 5
+    assert took < 30
     # A thread holds the interpreter's lock only while it uses the CPU: the parser would for more than a second.
     assert used < 0.3
-    assert others
+    # What is done at once leaves no time for others.
+    assert meanwhile or took < 0.5
     assert error is None or error.start is None or error.start >= 0
 
 
@@ -95,11 +100,16 @@ def test_callers_wait_for_a_worker_but_not_for_ever(pool: Pool) -> None:
     for _ in range(2):
         parsed(pool, "select 1")
     with ThreadPoolExecutor(3) as executor:
-        slow = [executor.submit(parsed, pool, SLOW["nested filters"], 1.0) for _ in range(2)]
-        time.sleep(0.1)
+        # The worker itself gives up after three seconds.
+        slow = [executor.submit(parsed, pool, SLOW["nested filters"], 2.5) for _ in range(2)]
+        # The second one is started only while the first one is in use.
+        until = time.monotonic() + 60
+        while len(pool.pids()) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.01)
         with pytest.raises(HogQLBusyError, match="at the moment"):
             parsed(pool, "select 1", 0.2)
-        assert parsed(pool, "select 1", 8.0)
+        assert parsed(pool, "select 1")
         assert all(isinstance(one.exception(), HogQLSyntaxError) for one in slow)
 
 
@@ -164,7 +174,7 @@ PARENT = """
 import sys, time
 from events.hogql.parser.pool import Pool
 pool = Pool()
-pool.parse("select", "select 1", time.monotonic() + 10)
+pool.parse("select", "select 1", time.monotonic() + 60)
 print(*pool.pids(), flush=True)
 sys.stdin.read()
 """
@@ -177,11 +187,11 @@ def test_worker_ends_with_its_parent(how: signal.Signals) -> None:
         [sys.executable, "-c", PARENT], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
         assert parent.stdout is not None
-        worker = Path(f"/proc/{int(parent.stdout.readline())}")
-        assert worker.exists()
+        worker = int(parent.stdout.readline())
+        assert alive(worker)
         parent.send_signal(how)
-        parent.wait(10)
-        until = time.monotonic() + 10
-        while worker.exists() and "Z" not in (worker / "stat").read_text().rpartition(")")[2].split()[0]:
+        parent.wait(60)
+        until = time.monotonic() + 60
+        while alive(worker):
             assert time.monotonic() < until
             time.sleep(0.02)

@@ -61,6 +61,7 @@ def half_a_year(clickhouse: ModuleType) -> ModuleType:
             toUUID('00000000-0000-0000-0000-000000000001'), now64(3), '{"plan":"x"}', 'full', 0
         FROM numbers({rows:UInt64})""",
         {"rows": ROWS},
+        seconds=200,
     )
     clickhouse.command(
         """
