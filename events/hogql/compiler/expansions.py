@@ -6,7 +6,6 @@ from typing import Final
 from events.hogql import ast
 from events.hogql.compiler.mistakes import mistake
 from events.hogql.compiler.scope import Scope
-from events.hogql.walk import placed
 
 type Expansion = Callable[[ast.Call, Scope], ast.Expr]
 
@@ -129,6 +128,9 @@ _EXPANSIONS: Final[Mapping[str, Expansion]] = {
 
 
 def expanded(name: str, node: ast.Call, scope: Scope) -> ast.Expr | None:
-    """Return what a call of the function `name` stands for; None where that is the function itself."""
+    """Return what a call of the function `name` stands for; None where that is the function itself.
+
+    Only the caller's own arguments have places in the text: other mistakes are the call's.
+    """
     expansion = _EXPANSIONS.get(name)
-    return None if expansion is None else placed(expansion(node, scope), node.start, node.end)
+    return None if expansion is None else expansion(node, scope)
