@@ -4,6 +4,7 @@ Plain HTTP and not the driver, which asks for settings and tables of the server 
 may not set.
 """
 
+import json  # noqa: TID251 orjson rounds whole numbers of more than 64 bits
 import logging
 import os
 import re
@@ -26,6 +27,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 2
 # Longer parameters travel in a form, as proxies and servers cut URLs.
 MOST_URL_BYTES: Final = 4 * 1024
 # What a server takes in one form field (http_max_field_value_size).
+_WIDE: Final = re.compile(r"Int(?:128|256)")
 LONGEST_FIELD_BYTES: Final = 128 * 1024
 HTTP_OK: Final = 200
 # Where nothing answers: what an unset CLICKHOUSE_QUERY_URL stands for.
@@ -153,11 +155,21 @@ def _headers(parts: SplitResult) -> dict[str, str]:
     return login if parts.hostname in LOOPBACK else {**login, "Accept-Encoding": "gzip"}
 
 
+def _exact(text: str) -> int | str:
+    """Return a whole number; as text if JSON's readers would round it."""
+    number = int(text)
+    return number if -(2**63) <= number < 2**64 else text
+
+
 def _asked(body: bytes, summary: str) -> Asked:
     found = orjson.loads(body)
+    columns = tuple((column["name"], column["type"]) for column in found["meta"])
+    if any(_WIDE.search(kind) for _, kind in columns):
+        # orjson reads what does not fit into 64 bits as a rounded float.
+        found = json.loads(body, parse_int=_exact)
     statistics = found["statistics"]
     return Asked(
-        columns=tuple((column["name"], column["type"]) for column in found["meta"]),
+        columns=columns,
         rows=found["data"],
         rows_read=statistics["rows_read"],
         bytes_read=statistics["bytes_read"],

@@ -21,8 +21,9 @@ FROM core_team, LATERAL (
            array_agg(group_type_index ORDER BY group_type_index) AS indexes
     FROM core_grouptype WHERE team_id = core_team.id
 ) AS kinds, LATERAL (
-    SELECT max(newest.id) AS newest FROM unnest(ARRAY['events', 'recordings', 'project']) AS erased(kind), LATERAL (
-        SELECT id FROM core_deletionrequest WHERE team_id = core_team.id AND kind = erased.kind
+    SELECT (extract(epoch FROM max(newest.requested_at)) * 1000000)::bigint AS newest
+    FROM unnest(ARRAY['events', 'recordings', 'project']) AS erased(kind), LATERAL (
+        SELECT requested_at FROM core_deletionrequest WHERE team_id = core_team.id AND kind = erased.kind
         ORDER BY requested_at DESC, id DESC LIMIT 1
     ) AS newest
 ) AS erasures
@@ -36,8 +37,8 @@ class InsightProject:
 
     `week_start_day` is 0 (Sunday) or 1 (Monday). `test_account_filters` is JSON as it is stored: a list, a group, or
     None. `path_cleaning_filters` are objects with `regex` and `alias`. `display_properties` make persons' names.
-    `group_types` are the indexes of group types by name, in their order. `newest_erasure` is the id of the newest
-    wish to erase something of it.
+    `group_types` are the indexes of group types by name, in their order. `newest_erasure` is the time of the newest
+    wish to erase something of it, in microseconds: a wish that is repeated keeps its id.
     """
 
     team_id: int

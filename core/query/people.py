@@ -21,9 +21,9 @@ type Person = tuple[str, str, str]
 class People:
     """The persons of some rows. An answer may repeat them up to MAX_BYTES of properties."""
 
-    def __init__(self, *, team_id: int, uuids: Iterable[str]) -> None:
-        """Fetch them by one statement for every AT_ONCE of them."""
-        wanted = sorted(set(uuids))
+    def __init__(self, *, team_id: int, uuids: Iterable[str | None]) -> None:
+        """Fetch them by one statement for every AT_ONCE of them; None is of a row that nobody owns."""
+        wanted = sorted(uuid for uuid in set(uuids) if uuid is not None)
         self._left = MAX_BYTES
         self._persons: Mapping[str, Person] = {
             row[0]: row
@@ -35,9 +35,9 @@ class People:
         """Return the UUIDs of those that are there."""
         return self._persons.keys()
 
-    def of_event(self, uuid: str, distinct_id: str) -> dict[str, Any]:
+    def of_event(self, uuid: str | None, distinct_id: str) -> dict[str, Any]:
         """Return what a row of events shows of its person; no more than the distinct id of one that is not stored."""
-        found = self._persons.get(uuid)
+        found = None if uuid is None else self._persons.get(uuid)
         if found is None:
             return {"distinct_id": distinct_id}
         _, properties, created_at = found

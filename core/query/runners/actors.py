@@ -317,7 +317,7 @@ class ActorsRunner(Runner):
         for actor_id, row in zip(ids, rows, strict=True):
             actor = found.get(actor_id)
             known = {
-                "actor": {"id": actor_id} if actor is None else actor,
+                "actor": {"id": actor_id or None} if actor is None else actor,
                 "created_at": None if actor is None else actor["created_at"],
                 "recordings": recordings.get(actor_id, []),
             }
@@ -357,8 +357,9 @@ def _name(text: str) -> str:
 
 
 def _id_in(cell: Json) -> str:
-    """Return the actor's id, which stands behind its name where both are in the cell."""
-    return str(cell[1] if isinstance(cell, list) else cell)
+    """Return the actor's id, which stands behind its name where both are in the cell; empty where there is none."""
+    found = cell[1] if isinstance(cell, list) else cell
+    return "" if found is None else str(found)
 
 
 def _number(value: float | None) -> float | int | None:

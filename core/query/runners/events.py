@@ -1,6 +1,5 @@
 """EventsQuery: a table of events, or of groups of them, by HogQL expressions and filters (query.md B8)."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -25,7 +24,6 @@ STAR: Final = (
     "uuid", "event", "properties", "timestamp", "team_id", "distinct_id", "elements_chain", "created_at", "person_mode",
 )  # fmt: skip
 """The members of an event that `*` stands for; its person comes beside them."""
-_ABSOLUTE: Final = re.compile(r"[0-9]{4}-")
 _MAX_NAME: Final = 400
 
 type Json = Any
@@ -130,8 +128,6 @@ class EventsRunner(Runner):
         since = None
         if after != ALL_TIME:
             since = reader.moment(after or DEFAULT_AFTER, attr=fields.attr("after"))
-        if before and _ABSOLUTE.match(before) and after and (after == ALL_TIME or _ABSOLUTE.match(after)):
-            self.date_to = until
         return FilterReader(self.context.project, self.context.now, since, until, self._expressions)
 
     def _filters(self, fields: Fields) -> list[ast.Expr]:

@@ -18,7 +18,7 @@ from core.query.statements import person_mode
 from events.hogql import ast
 from events.hogql.compile import compile_query
 from events.hogql.context import Context, PropertyOf
-from events.hogql.errors import HogQLError
+from events.hogql.errors import HogQLBusyError, HogQLError
 from events.hogql.parser import MAX_CHARACTERS, parse_expr, parse_template
 from events.hogql.tables.registry import TABLES
 from events.hogql.walk import descendants, tables_named
@@ -57,6 +57,8 @@ class MetadataRunner(Runner):
         """Return errors and notices with their places, which count characters of the text, both ends from 0."""
         try:
             answer = self._checked()
+        except HogQLBusyError:
+            raise
         except HogQLError as error:
             # A mistake in a filter has its place in the filter's own text.
             places = (error.start, error.end) if error.source is None else ()
@@ -105,6 +107,8 @@ class MetadataRunner(Runner):
             if not isinstance(found, ast.SelectQuery):
                 return events
             compile_query(found, hogql_context(self.context.project, found))
+        except HogQLBusyError:
+            raise
         except HogQLError as error:
             # Its places are in another text.
             raise HogQLError(error.message) from error

@@ -229,13 +229,17 @@ def window(node: ast.WindowExpr, scope: Scope) -> str:
     if node.partition_by:
         parts.append(f"PARTITION BY {', '.join(scope.value(one).stored for one in node.partition_by)}")
     if node.order_by:
-        listed = ", ".join(f"{scope.value(one.expr).stored} {one.order}" for one in node.order_by)
-        parts.append(f"ORDER BY {listed}")
+        parts.append(f"ORDER BY {', '.join(_ordered(one, scope) for one in node.order_by)}")
     if node.frame_method is not None:
         start = _frame(node.frame_start or ast.WindowFrame(kind="PRECEDING"))
         end = None if node.frame_end is None else _frame(node.frame_end)
         parts.append(f"{_FRAMES[node.frame_method]} {start if end is None else f'BETWEEN {start} AND {end}'}")
     return " ".join(parts)
+
+
+def _ordered(node: ast.OrderExpr, scope: Scope) -> str:
+    nulls = "" if node.nulls is None else f" NULLS {node.nulls}"
+    return f"{scope.value(node.expr).stored} {node.order}{nulls}"
 
 
 _FRAMES: Final = {"ROWS": "ROWS", "RANGE": "RANGE"}

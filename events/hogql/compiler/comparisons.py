@@ -1,5 +1,6 @@
 """Comparisons, and what they say of NULL: a condition is 0 or 1 wherever that can be, never NULL."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from events.hogql import ast
@@ -181,7 +182,7 @@ def between(node: ast.BetweenExpr, scope: Scope) -> Value:
 
 def is_distinct(node: ast.IsDistinctFrom, scope: Scope) -> Value:
     """Compile `IS [NOT] DISTINCT FROM`: a comparison for which NULL is a value."""
-    left, right = scope.value(node.left), scope.value(node.right)
+    left, right = _untimed(scope.value(node.left)), _untimed(scope.value(node.right))
     on, scope.on = scope.on, False
     same = compared("==", left, right, scope)
     scope.on = on
@@ -287,11 +288,16 @@ def _as_left(statement: Statement, left: Value, values: list[Any]) -> tuple[Valu
     return left, values, readers.get(kind)
 
 
+def _untimed(value: Value) -> Value:
+    """Return the value of `timestamp` as one like others: compared with NULL it is decided, whatever that costs."""
+    return replace(value, type=replace(value.type, timestamp=False))
+
+
 def _in_values(left: Value, members: list[Value], scope: Scope, *, negated: bool) -> Value:
     if not members:
         return TRUE if negated else FALSE
     if all(member.type.kind == "Tuple" and all(item.constant for item in member.type.items) for member in members):
         return _is_in(left, f"({', '.join(member.sql for member in members)},)", negated=negated)
-    found = [compared("==", left, member, scope).sql for member in members]
+    found = [compared("==", _untimed(left), _untimed(member), scope).sql for member in members]
     sql = f"or({', '.join(found)})" if len(found) > 1 else found[0]
     return Value(f"not({sql})" if negated else sql, BOOLEAN)

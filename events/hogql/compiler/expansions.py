@@ -1,5 +1,6 @@
 """Functions of PostHog that stand for other expressions: actions, surveys, and what PostHog's tables draw."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -9,6 +10,7 @@ from events.hogql.compiler.scope import Scope
 
 type Expansion = Callable[[ast.Call, Scope], ast.Expr]
 
+_PLACE: Final = re.compile(r"[0-9]{1,6}")
 _SURVEY_SENT: Final = "survey sent"
 _RESPONSE: Final = "$survey_response"
 _SUBMISSION: Final = ("properties", "$survey_submission_id")
@@ -49,7 +51,7 @@ def _survey_response(node: ast.Call, scope: Scope) -> ast.Expr:
     """Return an answer by the key of its question's id, where there is none by that of the question's place."""
     del scope
     index = _constant(node, 0)
-    if isinstance(index, bool) or not str(index).isdigit():
+    if isinstance(index, bool) or not _PLACE.fullmatch(str(index)):
         raise mistake(node.args[0], "getSurveyResponse takes the place of a question, an integer from 0")
     number = int(str(index))
     question, several = _constant(node, 1), _constant(node, 2)

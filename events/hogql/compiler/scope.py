@@ -177,7 +177,8 @@ class Scope:
         alias.busy = True
         before = self.aggregations, self.arguments, self.aggregate
         self.arguments, self.aggregate = (), None
-        defined = self.value(alias.node)
+        with self.within(plain=False):
+            defined = self.value(alias.node)
         count, self.arguments, self.aggregate = before
         alias.busy = False
         alias.aggregate = self.aggregations > count

@@ -87,6 +87,10 @@ def _tree(rule: str, text: str, until: float) -> tuple[ast.Expr, Counter[str]]:
     except UnicodeEncodeError as error:
         message = "The query has a character that is not valid Unicode."
         raise HogQLSyntaxError(message, start=error.start, end=error.end) from None
+    except orjson.JSONDecodeError:
+        # The tree is deeper than JSON is read.
+        message = "The query is nested too deeply."
+        raise HogQLSyntaxError(message) from None
     if json.get("error"):
         raise _error(json, text)
     return tree.build(json, text)

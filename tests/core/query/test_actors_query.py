@@ -117,6 +117,13 @@ def test_the_source_has_values_and_filters_of_its_own(api: Api, shop: dict[str, 
     assert column(answer(api, KIND, source=source, select=["id"])) == [shop["ann"]]
 
 
+def test_an_actor_that_is_nobody(api: Api, shop: dict[str, str]) -> None:
+    text = f"select arrayJoin([null, '{shop['ann']}']) as actor_id"
+    found = answer(api, KIND, source=by_hand(text), select=["actor", "created_at"])
+    ids = {row[0]["id"] for row in found["results"]}
+    assert ids == {None, shop["ann"]}
+
+
 def test_actors_that_are_not_stored_are_their_ids(api: Api, shop: dict[str, str]) -> None:
     unknown = str(uuid4())
     text = f"select arrayJoin(['{unknown}', '{shop['ann']}', 'no uuid']) as actor_id"

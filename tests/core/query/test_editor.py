@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from events.hogql.errors import HogQLBusyError
 from tests.core.insights.asking import Capture
 from tests.core.persons.conftest import Api
-from tests.core.query.asking import NOON, answer, refusal
+from tests.core.query.asking import NOON, answer, refusal, sent
 
 pytestmark = pytest.mark.usefixtures("clickhouse")
 METADATA_KEYS = {
@@ -225,3 +226,13 @@ def test_types_of_properties_are_noticed(api: Api, capture: Capture) -> None:
     ]
     (one,) = checked(api, "properties.age", "hogQLExpr", sourceQuery={"kind": "ActorsQuery"})["notices"]
     assert one["message"].startswith("Person property")
+
+
+def test_a_busy_parser_says_nothing_of_the_text(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: Any) -> None:
+        raise HogQLBusyError("busy")
+
+    monkeypatch.setattr("core.query.runners.metadata.parse_expr", busy)
+    found = sent(api, {"kind": "HogQLMetadata", "language": "hogQLExpr", "query": "event"})
+    assert found.status_code == 503
+    assert found.headers["Retry-After"]

@@ -54,6 +54,18 @@ def test_a_star_is_an_object_with_the_person(api: Api, capture: Capture) -> None
     assert (event["person"]["uuid"], event["person"]["properties"]["plan"]) == (str(person.uuid), "pro")
 
 
+def test_a_star_of_events_that_nobody_owns(api: Api, capture: Capture) -> None:
+    person = capture("ann", "old", timestamp=NOON)
+    assert api.send("DELETE", f"/{person.uuid}/").status_code == 204
+    capture("ben", "new", timestamp=NOON + HOUR)
+    disabled = {"modifiers": {"personsOnEventsMode": "disabled"}}
+    found = answer(api, KIND, select=["*", "person"], **ALL, **disabled)
+    assert [(row[0]["event"], set(row[1])) for row in found["results"]] == [
+        ("new", {"uuid", "created_at", "properties", "distinct_id"}),
+        ("old", {"distinct_id"}),
+    ]
+
+
 def test_no_select_is_a_star(api: Api, shop: None) -> None:
     found = answer(api, KIND, select=[], **ALL)
     assert found["columns"] == ["*"]

@@ -76,6 +76,29 @@ def test_what_was_kept_before_a_wish_to_erase_is_never_shown(asking: Asking) -> 
 
 
 @pytest.mark.django_db
+def test_a_wish_that_is_repeated_hides_what_was_kept_too(asking: Asking) -> None:
+    wishes = DeletionRequest.objects.for_team(asking.team.id)
+    uuids = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(2)]
+    for uuid in (*uuids, uuids[0], uuids[0]):
+        wishes.update_or_create(
+            {"requested_at": datetime.now(UTC)}, team_id=asking.team.id, kind="events", person_uuid=uuid
+        )
+        assert asking.answer(TEXT)["is_cached"] is False
+        assert asking.answer(TEXT)["is_cached"] is True
+
+
+@pytest.mark.django_db
+def test_events_of_the_past_age_because_their_persons_change(asking: Asking) -> None:
+    body = {
+        "query": {"kind": "EventsQuery", "select": ["*"], "after": "2024-01-01", "before": "2024-02-01"},
+        "refresh": "blocking",
+    }
+    for later, cached in ((timedelta(), False), (timedelta(minutes=4), True), (timedelta(minutes=6), False)):
+        with time_machine.travel(NOW + later, tick=False):
+            assert parsed(asking.post(body))["is_cached"] is cached
+
+
+@pytest.mark.django_db
 def test_times_of_an_answer(asking: Asking) -> None:
     with time_machine.travel(NOW, tick=False):
         answer = asking.answer(TEXT)

@@ -345,3 +345,9 @@ def test_template_is_a_text_with_expressions() -> None:
     expected = ast.Call("concat", (ast.Constant("order by "), A, ast.Constant(" limit limit")))
     assert parse_template("order by {a} limit limit") == expected
     assert parse_template("plain") == ast.Constant("plain")
+
+
+@pytest.mark.parametrize("depth", [300, 511, 600, 900, 1500])
+def test_depth_is_refused_whoever_meets_it_first(depth: int) -> None:
+    with pytest.raises(HogQLSyntaxError):
+        parse_expr("abs(" * depth + "1" + ")" * depth)
