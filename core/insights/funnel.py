@@ -23,7 +23,9 @@ ORDERS: Final[tuple[str, ...]] = get_args(FunnelOrder.__value__)
 VISUALIZATIONS: Final = ("steps", "time_to_convert", "trends")
 LINE_GRAPH: Final = "ActionsLineGraph"
 # Ten years, in each unit.
-LONGEST_WINDOWS: Final = {"minute": 5_260_000, "hour": 87_700, "day": 3_660, "week": 523, "month": 120}
+LONGEST_WINDOWS: Final = {
+    "second": 315_600_000, "minute": 5_260_000, "hour": 87_700, "day": 3_660, "week": 523, "month": 120
+}  # fmt: skip
 
 _NO_STEP: Final = "Missing both funnel_step and funnel_custom_steps"
 _FIRST_STEP: Final = "To request dropoff of initial step use -2"

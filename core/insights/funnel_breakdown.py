@@ -21,6 +21,7 @@ MAX_KEYS: Final = 10
 MAX_COHORTS: Final = 100
 MAX_LIMIT: Final = 1000
 GROUP_TYPES: Final = 5
+_ALL_USERS: Final = "0"
 _ITEMS: Final = "breakdowns must be a list of items, each with property and type"
 
 
@@ -44,7 +45,7 @@ def read_breakdown(params: Parameters, project: InsightProject, *, steps: int) -
         step=_step(params, steps) if attribution == "step" else 0,
         limit=_limit(params),
         normalize_url=params.flag("breakdown_normalize_url"),
-        only=_only(params),
+        only=_only(params, everybody=kind == "cohort" and EVERYBODY in chosen),
     )
 
 
@@ -129,8 +130,11 @@ def _limit(params: Parameters) -> int:
     return limit or Breakdown("event").limit
 
 
-def _only(params: Parameters) -> tuple[str, ...] | None:
-    """Return the value whose actors are kept: JSON where the text is that, else the text itself."""
+def _only(params: Parameters, *, everybody: bool) -> tuple[str, ...] | None:
+    """Return the value whose actors are kept: JSON where the text is that, else the text itself.
+
+    Where there is a value of everybody, 0 is another name of it.
+    """
     value = params.values.get("funnel_step_breakdown")
     if isinstance(value, str) and value.strip():
         try:
@@ -142,4 +146,5 @@ def _only(params: Parameters) -> tuple[str, ...] | None:
     listed = value if isinstance(value, list) else [value]
     if not all(isinstance(one, str | int | float) for one in listed):
         raise Invalid("This must be a value or a list of values.", attr="funnel_step_breakdown")
-    return tuple(value_text(one) or "" for one in listed)
+    texts = tuple(value_text(one) or "" for one in listed)
+    return (EVERYBODY,) if everybody and texts == (_ALL_USERS,) else texts

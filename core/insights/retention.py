@@ -31,7 +31,7 @@ DEFAULT_TARGET: Final = {"id": "$pageview", "type": "events"}
 _BREAKDOWNS: Final = "breakdowns must be a list of items, each with property and type"
 _BREAKDOWN_TYPES: Final = ("event", "person")
 # What the event store can hold, with room for what is added to dates.
-_FIRST_YEAR, _LAST_YEAR = 1901, 2298
+FIRST_YEAR, _LAST_YEAR = 1901, 2298
 
 _NOT_HERE: Final = frozenset({"events", "actions", "date_from", "explicit_date", "interval", "include_recordings"})
 _NOT_KEPT: Final = frozenset({"refresh", "cache_invalidation_key"})
@@ -102,7 +102,7 @@ def _range(params: Parameters, project: InsightProject, *, now: datetime, period
             since -= timedelta(days=since.isoweekday() % 7)
     except (OverflowError, ValueError):
         raise Invalid("The date is out of range.", attr="date_to") from None
-    if since.year < _FIRST_YEAR or until.year > _LAST_YEAR:
+    if since.year < FIRST_YEAR or until.year > _LAST_YEAR:
         raise Invalid("The date is out of range.", attr="date_to")
     return DateRange(since, until)
 

@@ -21,7 +21,7 @@ from core.query.store import query_store
 
 MAX_BYTES: Final = 4 * 1024**2
 MAX_PLAIN_BYTES: Final = 64 * 1024**2
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ NEVER: Final = 2**64 - 1
 _LONGEST: Final = 400 * 366 * 86_400 * 1_000_000
 _LONGEST_MONTHS: Final = 400 * 12
 _LATEST: Final = _LONGEST
-_MICROSECONDS: Final = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000, "week": 604_800_000_000}
+_MICROSECONDS: Final = {
+    "second": 1_000_000, "minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000, "week": 604_800_000_000
+}  # fmt: skip
 # Time needs 54 bits, twice that (a window's end) 55.
 MOST_RANKS: Final = 2**9 - 1
 _NO_RANK: Final = 2**16 - 1

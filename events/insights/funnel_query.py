@@ -13,7 +13,7 @@ from events.insights.source import EventScope
 from events.insights.statement import Statement
 
 type FunnelOrder = Literal["ordered", "strict", "unordered"]
-type WindowUnit = Literal["minute", "hour", "day", "week", "month"]
+type WindowUnit = Literal["second", "minute", "hour", "day", "week", "month"]
 type BreakdownType = Literal["event", "person", "group", "session", "cohort", "hogql"]
 type Attribution = Literal["first_touch", "last_touch", "all_events", "step"]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from events.insights.entities import Entity
-from events.insights.intervals import MONDAY, Interval, start_of
+from events.insights.intervals import Interval, start_of
 from events.insights.lifecycle import STATUSES, Status
 from events.insights.source import EventScope, Source
 from events.insights.statement import Statement
@@ -26,6 +26,7 @@ class LifecycleSeries:
     entity: Entity
     interval: Interval
     starts: Sequence[datetime]
+    week_start: int
 
 
 def lifecycle_counts(query: LifecycleSeries) -> dict[tuple[Status, int], int]:
@@ -37,7 +38,7 @@ def lifecycle_counts(query: LifecycleSeries) -> dict[tuple[Status, int], int]:
     numbers = bind(list(range(len(query.starts))), "Array(Int64)")
 
     def number(moment: str) -> str:
-        begun = start_of(moment, query.interval, query.scope.timezone, statement, week_start=MONDAY)
+        begun = start_of(moment, query.interval, query.scope.timezone, statement, week_start=query.week_start)
         return f"transform(toInt64(toUnixTimestamp({begun})), {starts}, {numbers}, toInt64({_NONE}))"
 
     events = source.select(

@@ -33,7 +33,8 @@ class RetentionQuery:
 
     Whole tables alone know the rest: how many returning events a period must have, `minimum_occurrences`; `brackets`,
     the last distances of columns that stand for several periods after the first one, rising; and `cumulative`, by
-    which an actor counts as there until its last return.
+    which an actor counts as there until its last return. Of those `length` is the number of rows, and `columns` how
+    many periods a row tells of at most, from its own on; without it, all that are left.
     """
 
     scope: EventScope
@@ -47,6 +48,7 @@ class RetentionQuery:
     minimum_occurrences: int = 1
     brackets: tuple[int, ...] = ()
     cumulative: bool = False
+    columns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

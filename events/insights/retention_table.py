@@ -19,8 +19,8 @@ _PLAIN: Final = ("actor", "ts", "period", "target", "returning", "id")
 def retention_table(query: RetentionQuery) -> dict[tuple[int, int], int]:
     """Return how many actors there are by row and by distance from it, those above 0; with brackets, by column.
 
-    `query.length` is the number of rows, the first of which is `query.row`, 0; row i tells of `length - i` periods.
-    Raises what `Statement.rows` raises.
+    `query.length` is the number of rows, the first of which is `query.row`, 0; row i tells of `length - i` periods, of
+    `query.columns` at most. Raises what `Statement.rows` raises.
     """
     statement = Statement()
     cells = cells_of(query, table_actors(query, statement), statement)
@@ -92,7 +92,8 @@ def cells_of(query: RetentionQuery, actors: str, statement: Statement, *more: st
 
 def places_of(query: RetentionQuery, row: str, statement: Statement) -> str:
     """Return an expression: the columns that an actor is in who began in a row, from how it `came`; 0 comes first."""
-    places = f"arrayFilter(d -> d > 0, arrayMap(c -> toInt64(c) - {row}, came))"
+    told = "d > 0" if query.columns is None or query.brackets else f"d > 0 AND d < {query.columns}"
+    places = f"arrayFilter(d -> {told}, arrayMap(c -> toInt64(c) - {row}, came))"
     if query.brackets:
         ends = statement.bind(list(query.brackets), "Array(Int64)")
         within = f"arrayMap(d -> toInt64(arrayFirstIndex(e -> d <= e, {ends})), {places})"

@@ -48,7 +48,9 @@ def row_page(asked: RowQuery, *, limit: int, offset: int) -> list[RetainedActor]
 
     `query.cumulative` says nothing here. Raises what `Statement.rows` raises.
     """
-    query, row, length = asked.query, asked.row, asked.query.length - asked.row
+    query, row = asked.query, asked.row
+    left = query.length - row
+    length = left if query.columns is None else min(left, query.columns)
     if asked.values is None and query.minimum_occurrences == 1 and not query.brackets:
         return retention_page(replace(query, row=row, length=length), limit=limit, offset=offset)
     statement = Statement()

@@ -9,12 +9,19 @@ MONDAY = 1
 
 
 def statuses(
-    times: Iterable[datetime], born: datetime, *, since: datetime, until: datetime, interval: str, zone: str
+    times: Iterable[datetime],
+    born: datetime,
+    *,
+    since: datetime,
+    until: datetime,
+    interval: str,
+    zone: str,
+    week_start: int = MONDAY,
 ) -> set[tuple[str, Start]]:
     """Return every status of one actor, who was born at one time and did the event at others."""
 
     def trunc(moment: datetime) -> Start:
-        return start_of(moment, interval, zone, MONDAY)
+        return start_of(moment, interval, zone, week_start)
 
     first, last = moved(trunc(since), interval, -1), trunc(until)
     active = sorted({trunc(time) for time in times if first <= trunc(time) <= last})  # type: ignore[type-var]

@@ -107,6 +107,26 @@ def range_of(date_to: datetime, period: str, total: int) -> tuple[datetime, date
     return since, end
 
 
+def whole_range_of(
+    date_to: datetime, period: str, total: int, date_from: datetime | None = None
+) -> tuple[datetime, datetime, int]:
+    """Return S and E of RetentionQuery, whose periods are whole, and how many of them there are.
+
+    `date_to` is in the project's time zone.
+    """
+    since, end = range_of(date_to, period, total)
+    zone = date_to.tzinfo
+    assert isinstance(zone, ZoneInfo)
+    first, after = (trunc(moment, period, zone) for moment in (date_from or since, end))
+    return first, after - timedelta(microseconds=1), max(periods_between(first, after, period, zone), 0)
+
+
+def before(date_to: datetime, period: str, steps: int | None) -> datetime | None:
+    """Return a moment some steps before another, each about as long as a period; None for none."""
+    lengths = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=5)}
+    return None if steps is None else date_to - steps * lengths.get(period, timedelta(days=20))
+
+
 def _later(moment: datetime, period: str, count: int) -> datetime:
     if period == "month":
         months = moment.year * 12 + moment.month - 1 + count

@@ -106,6 +106,8 @@ def test_the_example_of_a_dropped_cart(api: Api, capture: Capture) -> None:
         ({}, timedelta(days=14, microseconds=1), ""),
         ({"funnel_window_interval": 30, "funnel_window_interval_unit": "Minute"}, timedelta(minutes=30), "ann"),
         ({"funnel_window_interval": 30, "funnel_window_interval_unit": "minute"}, timedelta(minutes=31), ""),
+        ({"funnel_window_interval": 90, "funnel_window_interval_unit": "second"}, timedelta(seconds=90), "ann"),
+        ({"funnel_window_interval": 90, "funnel_window_interval_unit": "second"}, timedelta(seconds=91), ""),
         ({"funnel_window_interval": 2, "funnel_window_interval_unit": "HOUR"}, timedelta(hours=2), "ann"),
         ({"funnel_window_interval": 2, "funnel_window_interval_unit": "hour"}, timedelta(hours=3), ""),
         ({"funnel_window_interval": 1, "funnel_window_interval_unit": "week"}, timedelta(days=7), "ann"),

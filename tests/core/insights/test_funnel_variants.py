@@ -112,6 +112,8 @@ def test_by_cohort(api: Api, capture: Capture) -> None:
     assert who(asked(api, **params, breakdown=[number], funnel_step_breakdown=number)) == "ann"
     assert who(asked(api, **params, breakdown=str(number))) == "ann"
     assert who(asked(api, **params, breakdown=[number, "all"], funnel_step_breakdown="all")) == "ann ben"
+    assert who(asked(api, **params, breakdown=[number, "all"], funnel_step_breakdown=0)) == "ann ben"
+    assert who(asked(api, **params, breakdown=[number], funnel_step_breakdown=0)) == ""
     assert who(asked(api, **params, breakdown=[number, "all"])) == "ann ben"
     cohort = [{"type": "cohort", "key": "id", "value": number}]
     assert who(asked(api, events=steps("view"), funnel_step=1, properties=cohort)) == "ann"

@@ -180,7 +180,7 @@ def test_months_are_those_of_the_calendar(
     assert reached(query) == [(ANN, 2), (BEN, 1)]
 
 
-@pytest.mark.parametrize("unit", ["minute", "hour", "day", "week", "month"])
+@pytest.mark.parametrize("unit", ["second", "minute", "hour", "day", "week", "month"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_window_of_ages_holds_everything(clickhouse: ModuleType, order: FunnelOrder, unit: WindowUnit) -> None:
     did(clickhouse, ANN, "a", begin=datetime(1970, 1, 1, tzinfo=UTC))

@@ -23,7 +23,6 @@ from core.query.runners.insights.trends import TrendsRunner, Variant, groups_of
 from events.filters.grammar import Filter
 from events.insights.breakdowns import OTHER
 from events.insights.funnel import FunnelQuery, Reached, funnel_page
-from events.insights.intervals import MONDAY
 from events.insights.lifecycle import STATUSES, Status, lifecycle_page
 from events.insights.paths import paths_page
 from events.insights.retention_table import SEPARATOR
@@ -234,13 +233,16 @@ class _Stickiness(ActorsSource):
 
 class _Retention(ActorsSource):
     def __init__(self, fields: Fields, runner: RetentionRunner) -> None:
-        row = fields.integer("interval", most=runner.total - 1) or 0
+        self._is_empty = runner.rows == 0
+        row = fields.integer("interval", most=max(runner.rows - 1, 0)) or 0
         parts = _parts(fields)
         self._asked = runner.row_query(row, None if parts is None else SEPARATOR.join(parts))
         self.group_type_index = self._asked.query.scope.group_type_index
-        self.periods = tuple(f"{runner.interval}_{number}" for number in range(runner.most_columns))
+        self.periods = tuple(f"{runner.interval}_{number}" for number in runner.columns)
 
     def page(self, *, limit: int, offset: int, recordings: bool) -> ActorRows:  # noqa: ARG002 there are none
+        if self._is_empty:
+            return ActorRows([], self.group_type_index)
         rows = [
             ActorRow(one.actor, appearances=tuple(place for place, there in enumerate(one.appearances) if there))
             for one in row_page(self._asked, limit=limit, offset=offset)
@@ -346,8 +348,7 @@ def _span(
         return None
     text = fields.required_text("day", longest=100)
     moment: datetime = read_moment(text, runner.project, now=context.now, attr=fields.attr("day"))
-    first = MONDAY if isinstance(runner, LifecycleRunner) else runner.project.week_start_day
-    start = begin(moment, runner.step, runner.project, week_start=first)
+    start = begin(moment, runner.step, runner.project, week_start=runner.project.week_start_day)
     for span in spans:
         if span.start == start:
             return span

@@ -32,11 +32,9 @@ class Span:
     until: datetime
 
 
-def spans(
-    dates: DateRange, interval: Interval, project: InsightProject, *, week_start: int | None = None
-) -> list[Span]:
+def spans(dates: DateRange, interval: Interval, project: InsightProject) -> list[Span]:
     """Return the intervals that a range touches, in order. Raises Invalid for more than MAX_INTERVALS."""
-    first_day = project.week_start_day if week_start is None else week_start
+    first_day = project.week_start_day
     since, until = dates.since.astimezone(UTC), dates.until.astimezone(UTC)
     found: list[Span] = []
     start = begin(since, interval, project, week_start=first_day)

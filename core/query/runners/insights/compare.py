@@ -1,15 +1,17 @@
 """`compareFilter`: the same query over an earlier range."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from dateutil.relativedelta import relativedelta
 
 from core.api.errors import Invalid
+from core.insights.dates import start_of
 from core.persons.date_range import DateRange
 from core.query.reading import Fields
+from core.query.runners.insights.common import InsightRunner
 from events.insights.intervals import Interval
 from events.rows import EARLIEST
 
@@ -40,13 +42,26 @@ def read_compare(fields: Fields) -> Compare | None:
     return Compare(back) if given.flag("compare") else None
 
 
-def earlier(
+def earlier(runner: InsightRunner, dates: DateRange, compare: Compare, *, interval: Interval) -> DateRange:
+    """Return the range that is compared with; `dates` are the runner's, from the start of an interval. Raises Invalid.
+
+    Weeks and months are moved as they were asked for, and only then begin with an interval.
+    """
+    texts = {name: runner.parameters.text(name) for name in ("date_from", "date_to")}
+    if interval not in {"week", "month"} or runner.parameters.flag("explicit_date"):
+        return _earlier(dates, compare, interval=interval, **texts)
+    found = _earlier(runner.read_dates(interval), compare, interval=interval, **texts)
+    project = runner.project
+    return replace(found, since=start_of(found.since, interval, project.timezone, week_start=project.week_start_day))
+
+
+def _earlier(
     dates: DateRange, compare: Compare, *, interval: Interval, date_from: str | None, date_to: str | None
 ) -> DateRange:
-    """Return the range that is compared with.
+    """Return a range moved back.
 
-    Without `back` it ends where the range begins and is as long, in whole days unless the interval is an hour; one of
-    whole weeks up to now (`-7d`, `-14d`) lies on the same days of the week. Raises Invalid.
+    Without `back` it ends where the range begins and is as long: in whole days, of hours at the same times of day.
+    By day, one of whole weeks up to now (`-7d`, `-14d`) lies on the same days of the week. Raises Invalid.
     """
     try:
         found = _moved(dates, compare.back) if compare.back else _before(dates, interval, date_from, date_to)
@@ -59,17 +74,19 @@ def earlier(
 
 def _before(dates: DateRange, interval: Interval, date_from: str | None, date_to: str | None) -> DateRange:
     since, until = dates.since, dates.until
-    if interval == "hour":
-        length = until.astimezone(UTC) - since.astimezone(UTC)
-        first = _real((since.astimezone(UTC) - length).astimezone(since.tzinfo)).replace(
-            minute=0, second=0, microsecond=0
-        )
-        return DateRange(first, (first.astimezone(UTC) + length).astimezone(since.tzinfo))
     # By the clocks of the zone, so that days stay days where these are set.
     length = until.replace(tzinfo=None) - since.replace(tzinfo=None)
+    if interval == "hour":
+        # Numbers differ by the time of day most of all.
+        first = datetime.combine(since - length, since.time(), since.tzinfo)
+        if first == since:
+            # Less than a day, that would be compared with itself.
+            first -= timedelta(days=1)
+        last = (first + length).replace(minute=until.minute, second=until.second, microsecond=until.microsecond)
+        return DateRange(_real(first), _real(last))
     first = (since - length).replace(**_MIDNIGHT)  # type: ignore[arg-type]
     weeks = _WHOLE_WEEKS.fullmatch(date_from or "-7d")
-    if date_to is None and weeks is not None and int(weeks[1]) % _WEEK == 0 and int(weeks[1]):
+    if interval == "day" and date_to is None and weeks is not None and int(weeks[1]) % _WEEK == 0 and int(weeks[1]):
         first += timedelta(days=1)
     last = (first + length).replace(**_DAY_END)  # type: ignore[arg-type]
     return DateRange(_real(first), _real(last))

@@ -28,7 +28,7 @@ from core.query.runners.insights.places import own_places
 from core.query.runners.insights.trends import MAX_POINTS
 from core.tenancy.statements import fetch_rows
 from events.filters.row_expressions import RowExpression
-from events.insights.funnel_query import FunnelQuery
+from events.insights.funnel_query import EVERYBODY, FunnelQuery
 from events.insights.funnel_series import Conversion, FunnelRow, funnel_conversions, funnel_rows, time_to_convert
 
 MAX_STEPS: Final = 20
@@ -43,6 +43,10 @@ FILTER: Final = (
 )  # fmt: skip
 _NAMES: Final = "SELECT id, name FROM core_cohort WHERE team_id = %s AND id = ANY(%s)"
 _BY_VALUE: Final = "funnelAggregateByHogQL"
+_FIRST_MATHS: Final = ("first_time_for_user", "first_time_for_user_with_filters")
+"""The maths that change what a step is; a step has no use for others."""
+_ALL_USERS: Final = 0
+"""What a breakdown by cohorts calls everybody in answers, and clients in `funnelStepBreakdown`."""
 _VISUALIZATIONS: Final = ("steps", "time_to_convert", "trends")
 
 
@@ -59,6 +63,10 @@ class FunnelsRunner(InsightRunner):
             refuse(compared.only("compare", "compare_to"), "compare")
         self.step = self.read_interval()
         self.series = read_series(self.fields, self, most=MAX_STEPS)
+        for node in self._nodes():
+            if node.values.get("math") in _FIRST_MATHS:
+                what = f"the math {node.values['math']}"
+                raise unsupported(what, node, "math")
         given = self.fields.below("funnelsFilter") or Fields({}, (*self.fields.path, "funnelsFilter"))
         self.filter = given.only(*FILTER)
         refuse(given, "customAggregationTarget", "hideIncompleteConversionWindowPeriods")
@@ -100,7 +108,7 @@ class FunnelsRunner(InsightRunner):
             "funnel_order_type": given.choice("funnelOrderType", ("ordered", "strict", "unordered")),
             "funnel_window_interval": given.integer("funnelWindowInterval", least=1),
             "funnel_window_interval_unit": given.choice(
-                "funnelWindowIntervalUnit", ("minute", "hour", "day", "week", "month")
+                "funnelWindowIntervalUnit", ("second", "minute", "hour", "day", "week", "month")
             ),
             "aggregation_group_type_index": self.read_group_type_index(),
             "exclusions": self._exclusions(),
@@ -217,12 +225,12 @@ class FunnelsRunner(InsightRunner):
         if breakdown is None or breakdown.type != "cohort":
             return {}
         rows = fetch_rows(_NAMES, [self.project.team_id, list(breakdown.cohort_ids)])
-        return {"all": "all users", **{str(number): name or "" for number, name in rows}}
+        return {EVERYBODY: "all users", **{str(number): name or "" for number, name in rows}}
 
     def _of_value(self, value: tuple[str, ...], names: Mapping[str, str]) -> dict[str, Any]:
         if self.query.breakdown is not None and self.query.breakdown.type == "cohort":
             (one,) = value
-            return {"breakdown": names.get(one, one), "breakdown_value": one if one == "all" else int(one)}
+            return {"breakdown": names.get(one, one), "breakdown_value": _ALL_USERS if one == EVERYBODY else int(one)}
         if self.query.breakdown is not None and self.query.breakdown.type == "group":
             return {"breakdown": value[0], "breakdown_value": value[0]}
         return {"breakdown": list(value), "breakdown_value": list(value)}

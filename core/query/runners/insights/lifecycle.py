@@ -1,24 +1,27 @@
 """LifecycleQuery: how many persons were new, returning, resurrecting and dormant in each interval."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import ClassVar, Final
 
+from core.insights.filters import all_of, read_filter
 from core.persons.date_range import DateRange
 from core.query.runners.base import Json
 from core.query.runners.insights import calendar
 from core.query.runners.insights.calendar import Span, after, begin, spans
 from core.query.runners.insights.common import TICK, InsightRunner, plain, read_series, refuse, scaled
-from events.insights.intervals import MONDAY
 from events.insights.lifecycle import STATUSES, LifecycleQuery, Status
 from events.insights.lifecycle_series import LifecycleSeries, lifecycle_counts
 
 FILTER: Final = (
     "showValuesOnSeries", "showPercentagesOnSeries", "toggledLifecycles", "showLegend", "legendPosition", "stacked",
 )  # fmt: skip
+_PROFILED: Final = [{"type": "event", "key": "$process_person_profile", "operator": "is_not", "value": ["false"]}]
 
 
 class LifecycleRunner(InsightRunner):
-    """Reads and answers a LifecycleQuery. Weeks begin on Monday whatever the project says."""
+    """Reads and answers a LifecycleQuery. Events of nobody, who has no profile, do not count."""
 
     kind = "LifecycleQuery"
     names: ClassVar = ("interval", "series", "lifecycleFilter", "customAggregationTarget")
@@ -35,18 +38,21 @@ class LifecycleRunner(InsightRunner):
         self.step = self.read_interval()
         (self.series,) = read_series(self.fields, self, most=1)
         self.dates = self.read_dates(self.step)
-        self.spans = spans(self.dates, self.step, self.project, week_start=MONDAY)
-        first = begin(self.dates.since, self.step, self.project, week_start=MONDAY)
-        self.before = begin(first - TICK, self.step, self.project, week_start=MONDAY)
+        self.spans = spans(self.dates, self.step, self.project)
+        first = begin(self.dates.since, self.step, self.project, week_start=self.project.week_start_day)
+        self.before = begin(first - TICK, self.step, self.project, week_start=self.project.week_start_day)
         # Dates that end before they begin touch no interval.
-        end = after(self.spans[-1].start, self.step, self.project, week_start=MONDAY) if self.spans else first
+        end = self._after(self.spans[-1]) if self.spans else first
         # All intervals that the dates touch, and the one before them.
-        self.considered = self.scope(DateRange(self.before, end - TICK))
+        considered = self.scope(DateRange(self.before, end - TICK))
+        profiled = read_filter(_PROFILED, attr="properties", project=self.project)
+        self.considered = replace(considered, filter=all_of(considered.filter, profiled))
 
     def answer(self) -> dict[str, Json]:
         """Return a series for each status; the dormant are below 0."""
         starts = [self.before, *(span.start for span in self.spans)]
-        counts = lifecycle_counts(LifecycleSeries(self.considered, self.series.entity, self.step, starts))
+        first_day = self.project.week_start_day
+        counts = lifecycle_counts(LifecycleSeries(self.considered, self.series.entity, self.step, starts, first_day))
         return {
             "results": [self._item(status, counts) for status in STATUSES],
             "resolved_date_range": self.resolved(self.dates),
@@ -61,8 +67,11 @@ class LifecycleRunner(InsightRunner):
             status=status,
             before=self.spans[place - 1].start if place else self.before,
             start=span.start,
-            end=after(span.start, self.step, self.project, week_start=MONDAY),
+            end=self._after(span),
         )
+
+    def _after(self, span: Span) -> datetime:
+        return after(span.start, self.step, self.project, week_start=self.project.week_start_day)
 
     def _item(self, status: Status, counts: Mapping[tuple[Status, int], int]) -> dict[str, Json]:
         sign = -1 if status == "dormant" else 1

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import ClassVar, Final, cast
 
 from core.api.errors import Invalid
+from core.insights.trends import UNIQUE_GROUP
 from core.persons.date_range import DateRange
 from core.query.reading import Fields
 from core.query.runners.base import Json
@@ -27,7 +28,7 @@ FILTER: Final = (
 )  # fmt: skip
 MAX_EVENTS: Final = 2**31
 """What can be asked of one interval."""
-_MATHS: Final = frozenset({"total", "dau", "unique", "unique_group"})
+_MATHS: Final = frozenset({"total", "dau", "unique", UNIQUE_GROUP})
 
 
 class StickinessRunner(InsightRunner):
@@ -56,8 +57,7 @@ class StickinessRunner(InsightRunner):
         compare = read_compare(self.fields)
         self.ranges = {"current": self.dates}
         if compare is not None:
-            texts = {name: self.parameters.text(name) for name in ("date_from", "date_to")}
-            self.ranges["previous"] = earlier(self.dates, compare, interval=self.step, **texts)
+            self.ranges["previous"] = earlier(self, self.dates, compare, interval=self.step)
         self.starts = {name: self._starts(dates) for name, dates in self.ranges.items()}
         if sum(map(len, self.starts.values())) * len(self.series) > MAX_POINTS:
             message = f"The answer would have more than {MAX_POINTS} data points."
@@ -73,8 +73,9 @@ class StickinessRunner(InsightRunner):
     def row_query(self, series: Series, name: str, intervals: int, *, operator: Operator = "exact") -> StickinessQuery:
         """Return the question who was active in so many intervals of a range, or in more where that is computed."""
         entity = series.entity
+        groups = entity.math_group_type_index if entity.math == UNIQUE_GROUP else None
         return StickinessQuery(
-            scope=self.scope(self.ranges[name], group_type_index=entity.math_group_type_index),
+            scope=self.scope(self.ranges[name], group_type_index=groups),
             entity=entity,
             interval=self.step,
             intervals=intervals,

@@ -16,8 +16,8 @@ from core.query.runners.base import Json
 from core.query.runners.insights import calendar
 from core.query.runners.insights.breakdown import bins_of, read_breakdown
 from core.query.runners.insights.calendar import Span, spans
-from core.query.runners.insights.common import TICK, InsightRunner, Series, read_series, refuse, scaled
-from core.query.runners.insights.compare import Compare, earlier, read_compare
+from core.query.runners.insights.common import TICK, InsightRunner, Series, read_series, refuse, scaled, unsupported
+from core.query.runners.insights.compare import earlier, read_compare
 from core.query.runners.insights.expressions import InsightExpressions, placed
 from core.query.runners.insights.trends_display import TrendsDisplay, read_display
 from core.query.runners.insights.trends_formulas import Item, with_formulas
@@ -31,6 +31,8 @@ from events.insights.trends_series import Point, Reach, SeriesQuery, histogram_e
 
 MAX_STATEMENTS: Final = 100
 MAX_POINTS: Final = 20_000
+# Of sessions whatever type is given with it, as with the original.
+_SESSION_DURATION: Final = "$session_duration"
 _COUNTED_ONCE: Final = frozenset({"dau", "unique", UNIQUE_GROUP})
 HOGQL_MATH: Final = "hogql"
 _UNSCALED: Final = frozenset({*PROPERTY_MATHS, *PER_ACTOR_MATHS} - {"sum"})
@@ -67,6 +69,8 @@ class TrendsRunner(InsightRunner):
         self.step: Interval = "day" if self.display.total else interval
         for one in self.series:
             check_math(one.entity, self.fields)
+            if one.entity.math in PROPERTY_MATHS and one.entity.math_property == _SESSION_DURATION:
+                raise unsupported("maths of sessions", self._of_series(one.order), "math_property")
         self.aggregates = self._aggregates()
         self.breakdown = read_breakdown(self.fields, self.project)
         self.compare = read_compare(self.fields)
@@ -152,16 +156,12 @@ class TrendsRunner(InsightRunner):
         )
         ranges = [(self.dates, False)]
         if self.compare is not None:
-            ranges.append((self._previous(self.compare), True))
+            ranges.append((earlier(self, self.dates, self.compare, interval=self.step), True))
         for dates, previous in ranges:
             within = tuple(spans(dates, self.step, self.project))
             for cohort in cohorts:
                 for one in self.series:
                     yield Variant(one, dates, within, previous, cohort)
-
-    def _previous(self, compare: Compare) -> DateRange:
-        texts = {name: self.parameters.text(name) for name in ("date_from", "date_to")}
-        return earlier(self.dates, compare, interval=self.step, **texts)
 
     def _check_size(self) -> None:
         if len(self.variants) > MAX_STATEMENTS:

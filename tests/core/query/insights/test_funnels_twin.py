@@ -21,7 +21,7 @@ from tests.support.funnel_oracle import Divided, Funnel, Wanted, answer
 pytestmark = pytest.mark.usefixtures("db", "clickhouse")
 MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ORDERS = st.sampled_from(["ordered", "strict", "unordered"])
-WINDOWS = st.sampled_from([(1, "hour"), (1, "day"), (3, "day"), (1, "month")])
+WINDOWS = st.sampled_from([(90, "second"), (1, "hour"), (1, "day"), (3, "day"), (1, "month")])
 STEPS = st.sampled_from([("a",), ("a", "b"), ("a", "a"), ("a", "b", "c"), ("b", "a", "b")])
 PLANS = st.fixed_dictionaries({"plan": st.sampled_from(["", "pro", "free", None])})
 

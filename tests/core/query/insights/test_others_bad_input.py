@@ -36,6 +36,10 @@ FUNNELS: list[tuple[dict[str, Any], str]] = [
         "intervals",
     ),
     ({"series": series("a", "b", optionalInFunnel=True)}, "optionalInFunnel"),
+    ({"series": [*series("a"), *series("b", math="first_time_for_user")]}, "query__series__1__math"),
+    ({"series": series("a", math="first_time_for_user_with_filters")}, "first_time_for_user_with_filters"),
+    ({"funnelsFilter": {"funnelWindowInterval": 400_000_000, "funnelWindowIntervalUnit": "second"}}, "seconds"),
+    ({"funnelsFilter": {"funnelWindowIntervalUnit": "seconds"}}, "Input should be"),
 ]
 OTHERS: list[tuple[str, dict[str, Any], str]] = [
     ("RetentionQuery", {}, "Field required"),

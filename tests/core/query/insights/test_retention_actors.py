@@ -16,14 +16,14 @@ from tests.core.query.asking import DAY, NOON, answer, column, refusal
 from tests.core.query.insights.support import served
 from tests.support.calendar_streams import places
 from tests.support.event_streams import Stream
-from tests.support.retention_oracle import Table, range_of, table_row
+from tests.support.retention_oracle import Table, before, table_row, whole_range_of
 
 pytestmark = pytest.mark.usefixtures("db", "clickhouse")
 KIND = "ActorsQuery"
 NATIVE = ["length(appearances) DESC", "actor_id"]
 WEEK = {
     "kind": "RetentionQuery",
-    "retentionFilter": {"targetEntity": {"id": "a", "type": "events"}, "totalIntervals": 4},
+    "retentionFilter": {"targetEntity": {"id": "a"}, "returningEntity": {"id": "a"}, "totalIntervals": 4},
     "dateRange": {"date_to": "2024-05-05"},
 }
 
@@ -151,18 +151,22 @@ def one_of(shop: dict[str, str], found: dict[str, Any]) -> list[str]:
     total=st.sampled_from([1, 3, 9, 70]),
     back=st.integers(0, 12),
     row_back=st.integers(0, 8),
+    steps=st.sampled_from([None, None, -2, 0, 3, 9, 80]),
     first_time=st.booleans(),
 )
-def test_a_row_is_that_of_the_twin(world: World, total: int, back: int, row_back: int, *, first_time: bool) -> None:
+def test_a_row_is_that_of_the_twin(
+    world: World, total: int, back: int, row_back: int, steps: int | None, *, first_time: bool
+) -> None:
     zone, period, begun, stream = world
     until = (begun + timedelta(days=back, minutes=17)).astimezone(ZoneInfo(zone))
-    since, end = range_of(until, period, total)
+    date_from = before(until, period, steps)
+    since, end, rows = whole_range_of(until, period, total, date_from)
     table = Table(
         ZoneInfo(zone), period, since, end, lambda one: one.event == "a", lambda one: one.event == "b",
         first_time=first_time,
     )  # fmt: skip
-    number = max(total - 1 - row_back, 0)
-    expected = table_row(table, stream.by_actor(), number, total - number)
+    number = max(rows - 1 - row_back, 0)
+    expected = table_row(table, stream.by_actor(), number, total)
     node = {
         "kind": "RetentionQuery",
         "retentionFilter": {
@@ -170,13 +174,14 @@ def test_a_row_is_that_of_the_twin(world: World, total: int, back: int, row_back
             "returningEntity": {"id": "b", "type": "events"},
             "retentionType": "retention_first_time" if first_time else "retention_recurring",
         },
-        "dateRange": {"date_to": until.isoformat(), "explicitDate": True},
+        "dateRange": {
+            "date_from": date_from.isoformat() if date_from else None, "date_to": until.isoformat(),
+            "explicitDate": True,
+        },
     }  # fmt: skip
     api = served(stream, zone=zone)
     columns = ["id", "appearances", *(f"{period}_{place}" for place in range(total))]
-    listed = [
-        [actor, [place for place, there in enumerate(ones) if there], *ones, *[0] * number] for actor, ones in expected
-    ]
+    listed = [[actor, [place for place, there in enumerate(ones) if there], *ones] for actor, ones in expected]
     source = {"kind": "InsightActorsQuery", "interval": number, "source": node}
     assert answer(api, KIND, source=source, select=columns, orderBy=NATIVE)["results"] == listed
     # Put in order by ClickHouse, from the whole list.

@@ -19,11 +19,11 @@ from tests.core.query.asking import DAY, HOUR, NOON, answer, column, refusal
 from tests.core.query.insights.support import served
 from tests.support.calendar_streams import places
 from tests.support.event_streams import Stream, StreamEvent
-from tests.support.retention_oracle import Table, range_of, table_row, trunc
+from tests.support.retention_oracle import Table, before, table_row, trunc, whole_range_of
 
 pytestmark = pytest.mark.usefixtures("db", "clickhouse")
 OTHER = "$$_posthog_breakdown_other_$$"
-FILTER = {"targetEntity": {"id": "a", "type": "events"}, "totalIntervals": 3}
+FILTER = {"targetEntity": {"id": "a"}, "returningEntity": {"id": "a"}, "totalIntervals": 3}
 MAY = {"retentionFilter": FILTER, "dateRange": {"date_to": "2024-05-04"}}
 BY_PLAN = {"breakdownFilter": {"breakdown": "plan", "breakdown_type": "event"}}
 
@@ -74,11 +74,11 @@ def test_a_block_for_each_value(api: Api) -> None:
         "breakdown_value": "pro", "date": "2024-05-02T00:00:00Z", "label": "Day 0",
         "values": [{"count": 1, "label": f"Day {day}"} for day in range(3)],
     }  # fmt: skip
-    one = [[1, 0, 0], [0, 0], [0]]
+    one = [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
     assert blocks(api, **BY_PLAN) == [
-        ("pro", [[1, 1, 1], [1, 1], [1]]),
-        ("basic", [[1, 1, 0], [1, 0], [0]]),
-        ("free", [[2, 0, 0], [0, 0], [0]]),
+        ("pro", [[1, 1, 1], [1, 1, 0], [1, 0, 0]]),
+        ("basic", [[1, 1, 0], [1, 0, 0], [0, 0, 0]]),
+        ("free", [[2, 0, 0], [0, 0, 0], [0, 0, 0]]),
         ("", one),
     ]
     assert people(api, ["free"], **BY_PLAN) == people(api, "free", **BY_PLAN)
@@ -92,7 +92,9 @@ def test_a_block_for_each_value(api: Api) -> None:
 @pytest.mark.usefixtures("shop")
 def test_values_beyond_the_limit_are_one(api: Api) -> None:
     most: dict[str, Any] = {"breakdownFilter": {**BY_PLAN["breakdownFilter"], "breakdown_limit": 1}}
-    assert blocks(api, **most) == [("pro", [[1, 1, 1], [1, 1], [1]]), (OTHER, [[4, 1, 0], [1, 0], [0]])]
+    assert blocks(api, **most) == [
+        ("pro", [[1, 1, 1], [1, 1, 0], [1, 0, 0]]), (OTHER, [[4, 1, 0], [1, 0, 0], [0, 0, 0]])
+    ]  # fmt: skip
     assert sorted(people(api, [OTHER], **most)) == [("ben", [0]), ("cem", [0]), ("dan", [0, 1]), ("eve", [0])]
     assert people(api, [OTHER], 1, **most) == [("dan", [0])]
     most["breakdownFilter"]["breakdown_hide_other_aggregation"] = True
@@ -142,9 +144,9 @@ def test_a_period_with_enough_returns(api: Api, capture: Capture) -> None:
         for number in range(times):
             capture(who, "a", timestamp=NOON + DAY * day + HOUR * number)
     for least, expected in (
-        (1, [[2, 1, 1], [1, 1], [1]]),
-        (2, [[2, 1, 0], [1, 0], [1]]),
-        (3, [[2, 0, 0], [1, 0], [1]]),
+        (1, [[2, 1, 1], [1, 1, 0], [1, 0, 0]]),
+        (2, [[2, 1, 0], [1, 0, 0], [1, 0, 0]]),
+        (3, [[2, 0, 0], [1, 0, 0], [1, 0, 0]]),
     ):
         node = {"retentionFilter": {**FILTER, "minimumOccurrences": least}}
         rows = answer(api, "RetentionQuery", **{**MAY, **node})["results"]
@@ -199,6 +201,12 @@ def test_strangers_see_their_own(stranger: Api) -> None:
         ({"breakdownFilter": {"breakdowns": [{"property": "a"}] * 4}}, "at most 3"),
         ({"breakdownFilter": {"breakdown": "a", "breakdown_limit": 1000},
           "retentionFilter": {"totalIntervals": 100}}, "cells"),
+        ({"dateRange": {"date_from": "2016-06-01", "date_to": "2024-05-04"},
+          "retentionFilter": {"totalIntervals": 100}}, "cells"),
+        ({"dateRange": {"date_from": "2016-01-01", "date_to": "2024-05-04"}}, "query__dateRange__date_from"),
+        ({"dateRange": {"date_from": "1900-01-01", "date_to": "1900-01-04"},
+          "retentionFilter": {"period": "Month", "totalIntervals": 1}}, "out of range"),
+        ({"dateRange": {"date_from": "1900-01-01"}, "retentionFilter": {"period": "Month"}}, "out of range"),
     ],
 )  # fmt: skip
 def test_what_is_refused(api: Api, node: dict[str, Any], part: str) -> None:
@@ -241,6 +249,7 @@ def value_of(stream: Stream, actor: str, events: Sequence[StreamEvent], keys: li
     brackets=st.sampled_from([None, None, None, [1, 2], [2, 1, 9]]),
     first_time=st.booleans(),
     cumulative=st.booleans(),
+    steps=st.sampled_from([None, None, -2, 0, 1, 3, 9, 40]),
 )
 def test_any_table_is_that_of_the_twin(
     world: World,
@@ -251,13 +260,15 @@ def test_any_table_is_that_of_the_twin(
     by: str | None,
     limit: int,
     brackets: list[int] | None,
+    steps: int | None,
     *,
     first_time: bool,
     cumulative: bool,
 ) -> None:
     zone, period, begun, stream = world
     until = (begun + timedelta(days=back, minutes=17)).astimezone(ZoneInfo(zone))
-    since, end = range_of(until, period, total)
+    date_from = before(until, period, steps)
+    since, end, count = whole_range_of(until, period, total, date_from)
     by_actor = stream.by_actor()
     often = frequent(world, least, returning, since, end)
     table = Table(
@@ -265,8 +276,11 @@ def test_any_table_is_that_of_the_twin(
         first_time=first_time,
     )  # fmt: skip
     rows = [
-        {actor: bracketed(ones, brackets) for actor, ones in table_row(table, by_actor, row, total - row)}
-        for row in range(total)
+        {
+            actor: bracketed(ones, brackets)
+            for actor, ones in table_row(table, by_actor, row, count - row if brackets else total)
+        }
+        for row in range(count)
     ]
     values: dict[str, str] = {}
     for actor in {actor for row in rows for actor in row}:
@@ -286,7 +300,10 @@ def test_any_table_is_that_of_the_twin(
             "retentionType": "retention_first_time" if first_time else "retention_recurring",
             "retentionCustomBrackets": brackets, "cumulative": cumulative,
         },
-        "dateRange": {"date_to": until.isoformat(), "explicitDate": True},
+        "dateRange": {
+            "date_from": date_from.isoformat() if date_from else None, "date_to": until.isoformat(),
+            "explicitDate": True,
+        },
     }  # fmt: skip
     if by:
         keys = [{"property": key, "type": place} for key, place in BREAKDOWNS[by]]
@@ -294,13 +311,13 @@ def test_any_table_is_that_of_the_twin(
     api = served(stream, zone=zone)
     found = answer(api, "RetentionQuery", **node)["results"]
     names = list(dict.fromkeys(shown.values())) if by else [None]
-    assert [one.get("breakdown_value") for one in found] == [name for name in names for _ in range(total)]
+    assert [one.get("breakdown_value") for one in found] == [name for name in names for _ in range(count)]
     for place, one in enumerate(found):
-        name, row = names[place // total], place % total
+        name, row = names[place // count], place % count
         expected = {actor: ones for actor, ones in rows[row].items() if name is None or shown[values[actor]] == name}
         assert [cell["count"] for cell in one["values"]] == [
             sum(any(ones[at:]) if cumulative else ones[at] for ones in expected.values())
-            for at in range(len(brackets) + 1 if brackets else total - row)
+            for at in range(len(brackets) + 1 if brackets else total)
         ], (name, row)
         if place % 3 == 0:
             point = {

@@ -28,6 +28,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"series": series("a", math="hogql", math_hogql="event")}, "inside of an aggregation"),
     ({"series": series("a", math="sum")}, "required"),
     ({"series": series("a", math="unique_group")}, "required"),
+    (
+        {"series": [*series("a"), *series("a", math="avg", math_property="$session_duration")]},
+        "query__series__1__math_property",
+    ),
+    (
+        {"series": series("a", math="p90", math_property="$session_duration", math_property_type="event_properties")},
+        "maths of sessions",
+    ),
     ({"series": series("a", math_hogql=["count()"])}, "string"),
     ({"series": series("a", math_group_type_index=7)}, "0 and 4"),
     ({"series": series("a", properties=7)}, "list"),
