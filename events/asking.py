@@ -27,7 +27,6 @@ CONNECT_TIMEOUT_SECONDS: Final = 2
 # Longer parameters travel in a form, as proxies and servers cut URLs.
 MOST_URL_BYTES: Final = 4 * 1024
 # What a server takes in one form field (http_max_field_value_size).
-_WIDE: Final = re.compile(r"Int(?:128|256)")
 LONGEST_FIELD_BYTES: Final = 128 * 1024
 HTTP_OK: Final = 200
 # Where nothing answers: what an unset CLICKHOUSE_QUERY_URL stands for.
@@ -153,6 +152,9 @@ def _post(
 def _headers(parts: SplitResult) -> dict[str, str]:
     login = urllib3.make_headers(basic_auth=f"{unquote(parts.username or '')}:{unquote(parts.password or '')}")
     return login if parts.hostname in LOOPBACK else {**login, "Accept-Encoding": "gzip"}
+
+
+_WIDE: Final = re.compile(r"Int(?:128|256)")
 
 
 def _exact(text: str) -> int | str:

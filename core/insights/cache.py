@@ -26,6 +26,7 @@ from core.insights.parameters import Parameters
 from core.insights.project import InsightProject
 from core.redis_store import redis_store
 from core.tenancy.statements import fetch_row
+from events.hogql.walk import MATCHES_ACTION
 from events.insights.fingerprint import owners_fingerprint
 from events.insights.rows import ActorRow, MatchedEvent
 
@@ -35,7 +36,7 @@ MAX_PLAIN_BYTES: Final = 32 * 1024**2
 _FORMAT: Final = 1
 _NOT_OF_ROWS: Final = frozenset({"format", "refresh"})
 _ACTIONS: Final[LiteralString] = (
-    "SELECT md5(string_agg(a.id || a.steps::text, ',' ORDER BY a.id)) FROM core_action a "
+    "SELECT md5(string_agg(a.id || a.name || a.steps::text, ',' ORDER BY a.id)) FROM core_action a "
     "WHERE a.team_id = %s AND NOT a.deleted"
 )
 
@@ -89,7 +90,7 @@ def cache_name(params: Parameters, project: InsightProject, *, endpoint: str, no
     hour = now.astimezone(ZoneInfo(project.timezone)).strftime("%Y-%m-%dT%H%z")
     text = orjson.dumps([endpoint, values, of_project, hour], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     parts = [text, str(owners_fingerprint(project.team_id)).encode()]
-    if b"actions" in text:
+    if b"actions" in text or MATCHES_ACTION.encode() in text:
         parts.append(str(fetch_row(_ACTIONS, [project.team_id])).encode())
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     return f"insight:{_FORMAT}:{project.team_id}:{digest}"

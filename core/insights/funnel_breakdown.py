@@ -21,7 +21,8 @@ MAX_KEYS: Final = 10
 MAX_COHORTS: Final = 100
 MAX_LIMIT: Final = 1000
 GROUP_TYPES: Final = 5
-_ALL_USERS: Final = "0"
+ALL_USERS: Final = 0
+"""What a breakdown by cohorts calls everybody in answers, and clients that send them back."""
 _ITEMS: Final = "breakdowns must be a list of items, each with property and type"
 
 
@@ -133,7 +134,7 @@ def _limit(params: Parameters) -> int:
 def _only(params: Parameters, *, everybody: bool) -> tuple[str, ...] | None:
     """Return the value whose actors are kept: JSON where the text is that, else the text itself.
 
-    Where there is a value of everybody, 0 is another name of it.
+    Where there is a value of everybody, ALL_USERS is another name of it.
     """
     value = params.values.get("funnel_step_breakdown")
     if isinstance(value, str) and value.strip():
@@ -147,4 +148,4 @@ def _only(params: Parameters, *, everybody: bool) -> tuple[str, ...] | None:
     if not all(isinstance(one, str | int | float) for one in listed):
         raise Invalid("This must be a value or a list of values.", attr="funnel_step_breakdown")
     texts = tuple(value_text(one) or "" for one in listed)
-    return (EVERYBODY,) if everybody and texts == (_ALL_USERS,) else texts
+    return (EVERYBODY,) if everybody and texts == (str(ALL_USERS),) else texts

@@ -6,6 +6,8 @@ from typing import Any, Final, cast
 
 from events.hogql import ast
 
+MATCHES_ACTION: Final = "matchesAction"
+
 _MEMBERS: Final[dict[type[ast.Node], tuple[str, ...]]] = {}
 
 
@@ -134,16 +136,15 @@ def cohort_names(node: ast.Node) -> set[int | str]:
 
 def action_names(node: ast.Node) -> set[int | str]:
     """Return the ids and names of the actions in `matchesAction(...)`, as they are written."""
-    return {
-        each.args[0].value
-        for each in descendants(node)
-        if isinstance(each, ast.Call)
-        and each.name == "matchesAction"
-        and each.args
-        and isinstance(each.args[0], ast.Constant)
-        and isinstance(each.args[0].value, int | str)
-        and not isinstance(each.args[0].value, bool)
-    }
+    calls = (one for one in descendants(node) if isinstance(one, ast.Call) and one.name == MATCHES_ACTION)
+    return {name for one in calls if (name := action_name(one)) is not None}
+
+
+def action_name(node: ast.Call) -> int | str | None:
+    """Return the id or name that a call of `matchesAction` has; None for anything else."""
+    first = node.args[0] if node.args else None
+    value = first.value if isinstance(first, ast.Constant) else None
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def tables_named(node: ast.Node) -> list[str]:

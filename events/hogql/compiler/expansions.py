@@ -7,6 +7,7 @@ from typing import Final
 from events.hogql import ast
 from events.hogql.compiler.mistakes import mistake
 from events.hogql.compiler.scope import Scope
+from events.hogql.walk import MATCHES_ACTION, action_name
 
 type Expansion = Callable[[ast.Call, Scope], ast.Expr]
 
@@ -18,8 +19,8 @@ _SUBMISSION: Final = ("properties", "$survey_submission_id")
 
 def _matches_action(node: ast.Call, scope: Scope) -> ast.Expr:
     """Return the condition of an action, which was looked up before."""
-    wanted = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
-    if isinstance(wanted, bool) or not isinstance(wanted, int | str):
+    wanted = action_name(node)
+    if wanted is None:
         raise mistake(node.args[0], "matchesAction takes an action's id as an integer, or its name as a text")
     known = scope.statement.context.actions
     if known is None:
@@ -120,7 +121,7 @@ def _compared(op: ast.CompareOp, chain: tuple[str, ...], value: ast.Expr) -> ast
 
 
 _EXPANSIONS: Final[Mapping[str, Expansion]] = {
-    "matchesAction": _matches_action,
+    MATCHES_ACTION: _matches_action,
     "sparkline": _drawn("Sparkline", "data", "labels"),
     "recordingButton": _drawn("RecordingButton", "sessionId", "recordingStatus"),
     "explainCSPReport": _drawn("ExplainCSPReport", "properties"),

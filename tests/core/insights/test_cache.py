@@ -158,6 +158,16 @@ def test_the_steps_of_actions_count(project: InsightProject, team: Team) -> None
     assert plain == name(project, events=["a"])
 
 
+@pytest.mark.parametrize("changed", [{"name": "b"}, {"deleted": True}, {"steps": [{"event": "b"}]}])
+def test_actions_that_hogql_names_count(project: InsightProject, team: Team, changed: dict[str, Any]) -> None:
+    steps = steps_read([{"event": "a"}], team_id=team.id)
+    action = Action.objects.for_team(team.id).create(team=team, name="a", steps=steps)
+    asked = {"events": ["a"], "properties": [{"key": "matchesAction('a')", "type": "hogql"}]}
+    before = name(project, **asked)
+    Action.objects.for_team(team.id).filter(id=action.id).update(**changed)
+    assert before != name(project, **asked)
+
+
 class TestOverHTTP:
     @pytest.fixture(autouse=True)
     def early_in_an_hour(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final
 
 from core.api.errors import Invalid
 from core.insights.funnel import read_funnel
+from core.insights.funnel_breakdown import ALL_USERS
 from core.insights.parameters import Parameters
 from core.query.reading import BadNode, Fields
 from core.query.runners.base import Json
@@ -45,8 +46,6 @@ _NAMES: Final = "SELECT id, name FROM core_cohort WHERE team_id = %s AND id = AN
 _BY_VALUE: Final = "funnelAggregateByHogQL"
 _FIRST_MATHS: Final = ("first_time_for_user", "first_time_for_user_with_filters")
 """The maths that change what a step is; a step has no use for others."""
-_ALL_USERS: Final = 0
-"""What a breakdown by cohorts calls everybody in answers, and clients in `funnelStepBreakdown`."""
 _VISUALIZATIONS: Final = ("steps", "time_to_convert", "trends")
 
 
@@ -230,7 +229,7 @@ class FunnelsRunner(InsightRunner):
     def _of_value(self, value: tuple[str, ...], names: Mapping[str, str]) -> dict[str, Any]:
         if self.query.breakdown is not None and self.query.breakdown.type == "cohort":
             (one,) = value
-            return {"breakdown": names.get(one, one), "breakdown_value": _ALL_USERS if one == EVERYBODY else int(one)}
+            return {"breakdown": names.get(one, one), "breakdown_value": ALL_USERS if one == EVERYBODY else int(one)}
         if self.query.breakdown is not None and self.query.breakdown.type == "group":
             return {"breakdown": value[0], "breakdown_value": value[0]}
         return {"breakdown": list(value), "breakdown_value": list(value)}
